@@ -1,0 +1,418 @@
+"""The configuration: frozen dataclasses, read from TOML and flags by one parser, written as TOML.
+
+Every field says its meaning, unit and range where it stands; help and defaults come from here.
+Unknown keys are errors: a misspelt setting must not be silently ignored.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from clearsight.errors import ConfigError
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    show: bool = True,
+) -> Any:
+    """A dataclass field with its meaning, unit and closed range [`low`, `high`]."""
+    about = {"help": help, "unit": unit, "low": low, "high": high, "show": show}
+    return field(default=default, metadata=about)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """`[data]`: which images, how they are fitted and split."""
+
+    source: str = setting("cifar10", "data set: a name (cifar10, cifar100, digits) or a path")
+    size: int | None = setting(
+        None, "side of the square images; default: what the weights expect, else 32",
+        unit="px", low=4, high=1024,
+    )  # fmt: skip
+    fit: Literal["letterbox", "crop", "stretch"] = setting(
+        "letterbox", "how images of another size are fitted"
+    )
+    subset: int | None = setting(
+        None, "draw this many training-side images, stratified, before the split", low=2
+    )
+    validation: float = setting(
+        0.1,
+        "fraction of the training-side images kept for validation; 0 trains on all of them",
+        low=0.0, high=0.9,
+    )  # fmt: skip
+    test: float = setting(
+        0.1, "fraction split off for testing where the source has no test set", low=0.0, high=0.9
+    )
+    seed: int = setting(42, "seed of subset and split", low=0)
+    balance: Literal["none", "loss", "sampling"] = setting(
+        "none", "for uneven classes: weight the loss, or draw classes equally often"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """`[augment]`: drawn per training image, on the device, seeded."""
+
+    flip: Literal["none", "random", "alternating"] = setting(
+        "none", "horizontal flip; alternating: each image flips every other epoch"
+    )
+    translate: int = setting(
+        0, "largest shift, by reflected padding and crop", unit="px", low=0, high=128
+    )
+    rotate: float = setting(0.0, "largest rotation to either side", unit="°", low=0, high=180)
+    zoom: float = setting(0.0, "largest zoom in or out, as a fraction", low=0, high=0.9)
+    brightness: float = setting(0.0, "largest change of brightness, as a fraction", low=0, high=1)
+    contrast: float = setting(0.0, "largest change of contrast, as a fraction", low=0, high=1)
+    cutout: int = setting(0, "side of the erased square", unit="px", low=0, high=512)
+    mixup: float = setting(0.0, "alpha of Mixup's Beta distribution; 0 is off", low=0, high=10)
+    cutmix: float = setting(0.0, "alpha of CutMix's Beta distribution; 0 is off", low=0, high=10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """`[model]`: the network."""
+
+    name: str = setting("airnet94", "network: `clearsight recipes --models` lists them")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseConfig:
+    """`[[phases]]`: one stretch of training with its optimizer and schedule."""
+
+    name: str = setting("train", "name of the phase in tables and figures")
+    epochs: float = setting(10.0, "passes over the training images", low=0.001, high=100_000)
+    steps: int | None = setting(None, "optimizer steps; overrides epochs", low=1)
+    optimizer: Literal["sgd", "adam", "adamw", "muon"] = setting(
+        "sgd", "sgd is with Nesterov momentum; muon trains filters, SGD the rest"
+    )
+    lr: float = setting(0.1, "peak learning rate", low=0)
+    bias_lr: float | None = setting(
+        None, "learning rate of biases and normalisation; default: lr", low=0
+    )
+    head_lr: float | None = setting(None, "learning rate of the head; default: lr", low=0)
+    momentum: float = setting(0.9, "momentum of sgd and muon; first beta of adam", low=0, high=0.999)
+    bias_momentum: float | None = setting(
+        None, "momentum of what muon leaves to SGD; default: momentum", low=0, high=0.999
+    )
+    weight_decay: float = setting(0.0, "weight decay (decoupled in adamw and muon)", low=0)
+    schedule: Literal["constant", "linear", "cosine", "one-cycle"] = setting(
+        "cosine", "course of the learning rate from its peak to final_lr"
+    )
+    warmup: float = setting(
+        0.0, "fraction of the phase in which the learning rate rises from 0", low=0, high=0.9
+    )
+    final_lr: float = setting(0.0, "learning rate at the end, as a fraction of lr", low=0, high=1)
+    patience: int = setting(
+        0, "stop after this many epochs without a better validation loss; 0: never", low=0
+    )
+    plateau: int = setting(
+        0, "halve the rate after this many epochs without a better validation loss; 0: never", low=0
+    )
+    plateau_floor: float = setting(1e-6, "reduce no further than this learning rate", low=0)
+    clip: float = setting(0.0, "largest norm of the gradient; 0: no clipping", low=0)
+    plan: tuple[tuple[int, int], ...] = setting(
+        (), "knots (step, total steps) of a budgeted run, written by it", show=False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """`[training]`: what all phases share."""
+
+    seed: int = setting(0, "seed of weights, order and augmentation", low=0)
+    batch: int = setting(512, "images per step", unit="images", low=1)
+    budget: float | None = setting(
+        None, "time for training; fits the schedule to this machine", unit="duration", low=1
+    )
+    precision: Literal["auto", "fp32", "bf16"] = setting(
+        "auto", "auto: bf16 where the hardware multiplies it natively"
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", "where to train")
+    label_smoothing: float = setting(0.0, "label smoothing", low=0, high=0.9)
+    averaging: Literal["none", "ema", "lookahead"] = setting(
+        "none", "average the weights over the steps"
+    )
+    averaging_decay: float = setting(
+        0.99, "ema: decay per step; lookahead: weight of the slow weights", low=0, high=0.99999
+    )
+    averaging_every: int = setting(1, "steps between two averagings", low=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """`[evaluation]`: how the test set is measured."""
+
+    tta: Literal["none", "flip", "flip+shift"] = setting(
+        "none", "test-time augmentation: mean over mirrored and shifted (1 px) views"
+    )
+    target: float | None = setting(None, "accuracy this run should reach", low=0, high=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A recipe, parsed. `name` is the recipe's own; it and comments stay out of the hash."""
+
+    name: str = setting("custom", "name of the recipe", show=False)
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    phases: tuple[PhaseConfig, ...] = (PhaseConfig(),)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        if not self.phases:
+            raise ConfigError("phases: the recipe has none; give at least one [[phases]] table")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field as help shows it, and as a flag: `--data.size`."""
+
+    flag: str
+    type: str
+    default: str
+    help: str
+
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+def recipe_names() -> list[str]:
+    """The shipped recipes, sorted."""
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+def load_recipe(recipe: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """The configuration of a shipped recipe's name or a TOML file, with dotted overrides.
+
+    `overrides` maps dotted names to values, as text or typed: `{"phases.0.epochs": "3"}`;
+    `"data"` alone means `"data.source"`. Raises `ConfigError`.
+    """
+    path = Path(recipe)
+    if path.suffix != ".toml":
+        path = RECIPES / f"{recipe}.toml"
+        if not path.is_file():
+            raise ConfigError(
+                f"recipe {str(recipe)!r}: no such recipe{_hint(str(recipe), recipe_names())}; "
+                f"shipped are {', '.join(recipe_names())}, or give the path of a .toml file"
+            )
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"recipe {path}: can't be read ({error.strerror or error}); check the path"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"recipe {path}: no valid TOML ({error}); mend that line") from error
+    table.setdefault("name", path.stem)
+    for dotted, value in (overrides or {}).items():
+        _override(table, "data.source" if dotted == "data" else dotted, value)
+    return parse(Config, table, path.name)
+
+
+def parse(cls: type, table: Mapping[str, Any], where: str = "") -> Any:
+    """`table` as a frozen `cls`; unknown keys, wrong types and values out of range are errors."""
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{where}: found {table!r}, expected a table of settings")
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for key, value in table.items():
+        place = f"{where}: {key}" if where.endswith(".toml") else f"{where}.{key}".lstrip(".")
+        if key not in known:
+            raise ConfigError(
+                f"{place}: no such setting{_hint(key, known)}; known here: {', '.join(known)}"
+            )
+        values[key] = _convert(value, hints[key], known[key].metadata, place)
+    return cls(**values)
+
+
+def to_table(config: Any) -> dict[str, Any]:
+    """The configuration as plain values for TOML or JSON; fields that are None are left out."""
+    table: dict[str, Any] = {}
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if dataclasses.is_dataclass(value):
+            table[f.name] = to_table(value)
+        elif f.name == "phases":
+            table[f.name] = [to_table(phase) for phase in value]
+        elif isinstance(value, tuple):
+            if value:
+                table[f.name] = [list(item) for item in value]
+        elif value is not None:
+            table[f.name] = value
+    return table
+
+
+def to_toml(config: Config) -> str:
+    """The configuration as TOML, every field resolved; `load_recipe` reads it back unchanged."""
+    import tomli_w
+
+    return tomli_w.dumps(to_table(config))
+
+
+def recipe_hash(config: Config) -> str:
+    """SHA-256 over what differs from the defaults: comments, name, and new fields leave it alone.
+
+    The seed and the time budget are the run's, not the recipe's, and stay out as well.
+    """
+    own = _own_values(config)
+    own.pop("name", None)
+    for run_field in ("seed", "budget", "device"):
+        own.get("training", {}).pop(run_field, None)
+    return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
+
+
+def settings() -> Iterator[tuple[str, list[Setting]]]:
+    """(table, its settings), for help and the reference."""
+    for section in dataclasses.fields(Config):
+        if section.name == "name":
+            continue
+        cls = PhaseConfig if section.name == "phases" else section.default_factory
+        prefix = "phases.0" if section.name == "phases" else section.name
+        hints = typing.get_type_hints(cls)
+        rows = []
+        for f in dataclasses.fields(cls):
+            if not f.metadata["show"]:
+                continue
+            unit = f" ({f.metadata['unit']})" if f.metadata["unit"] else ""
+            default = "" if f.default is None else str(f.default)
+            rows.append(
+                Setting(
+                    f"--{prefix}.{f.name}", _type_name(hints[f.name]), default,
+                    f.metadata["help"] + unit,
+                )  # fmt: skip
+            )
+        yield section.name, rows
+
+
+def parse_duration(text: str | float, where: str = "duration") -> float:
+    """Seconds of `90`, `"90s"`, `"5m"`, `"1.5h"`."""
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        return float(text)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h)?\s*", str(text))
+    if not match:
+        raise ConfigError(f"{where}: found {text!r}, expected a duration such as 90s, 5m or 1h")
+    return float(match[1]) * {"s": 1, None: 1, "m": 60, "min": 60, "h": 3600}[match[2]]
+
+
+def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
+    """Put `value` into the raw table at a dotted name; lists take an index (`phases.0.lr`)."""
+    *parents, last = dotted.split(".")
+    here: Any = table
+    for depth, part in enumerate(parents):
+        if isinstance(here, list):
+            if not part.isdigit() or int(part) >= len(here):
+                raise ConfigError(
+                    f"--{dotted}: the recipe has {len(here)} phases, numbered from 0; "
+                    f"found {part!r}"
+                )
+            here = here[int(part)]
+        else:
+            here = here.setdefault(part, [{}] if part == "phases" and depth == 0 else {})
+    if not isinstance(here, dict):
+        raise ConfigError(f"--{dotted}: give the number of the phase, as in --phases.0.{last}")
+    here[last] = value
+
+
+def _convert(value: Any, kind: Any, about: Mapping[str, Any], place: str) -> Any:
+    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    if type(None) in options:
+        if value is None or value == "":
+            return None
+        kind = next(option for option in options if option is not type(None))
+    if dataclasses.is_dataclass(kind):
+        return parse(kind, value, place)
+    if typing.get_origin(kind) is tuple:
+        return _convert_tuple(value, typing.get_args(kind)[0], place)
+    if typing.get_origin(kind) is Literal:
+        choices = typing.get_args(kind)
+        if value not in choices:
+            hint = _hint(str(value), choices)
+            raise ConfigError(
+                f"{place}: found {value!r}{hint}, expected one of {', '.join(choices)}"
+            )
+        return value
+    if about.get("unit") == "duration":
+        value = parse_duration(value, place)
+    return _in_range(_scalar(value, kind, place), about, place)
+
+
+def _convert_tuple(value: Any, kind: Any, place: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"{place}: found {value!r}, expected a list")
+    if dataclasses.is_dataclass(kind):
+        return tuple(parse(kind, item, f"{place}.{i}") for i, item in enumerate(value))
+    return tuple(tuple(_scalar(v, int, place) for v in item) for item in value)
+
+
+def _scalar(value: Any, kind: type, place: str) -> Any:
+    """`value` as `kind`; flags arrive as text, TOML values typed. A float is never cut to int."""
+    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    if kind is bool and str(value).lower() in ("true", "false"):
+        return str(value).lower() == "true"
+    if isinstance(value, str) and kind in (int, float):
+        try:
+            value = kind(value)
+        except ValueError:
+            raise ConfigError(f"{place}: found {value!r}, expected {words[kind]}") from None
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ConfigError(f"{place}: found {value!r}, expected {words[kind]}")
+    return value
+
+
+def _in_range(value: Any, about: Mapping[str, Any], place: str) -> Any:
+    low, high = about.get("low"), about.get("high")
+    # `not (>=)` also refuses NaN.
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        span = f"from {low} to {high}" if high is not None else f"{low} or more"
+        unit = about.get("unit")
+        unit = f" {unit}" if unit and unit != "duration" else ""
+        raise ConfigError(f"{place}: found {value}, expected {span}{unit}")
+    return value
+
+
+def _own_values(config: Any) -> dict[str, Any]:
+    """The values that differ from their field's default, nested, as JSON-able values."""
+    own: dict[str, Any] = {}
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if f.name == "phases":
+            own[f.name] = [_own_values(phase) for phase in value]
+        elif dataclasses.is_dataclass(value):
+            nested = _own_values(value)
+            if nested:
+                own[f.name] = nested
+        elif value != f.default:
+            own[f.name] = value
+    return own
+
+
+def _hint(word: str, known: typing.Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _type_name(kind: Any) -> str:
+    if typing.get_origin(kind) is Literal:
+        return "|".join(typing.get_args(kind))
+    if isinstance(kind, types.UnionType):
+        kind = next(k for k in typing.get_args(kind) if k is not type(None))
+    return {int: "INT", float: "NUMBER", str: "TEXT", bool: "BOOL"}[kind]

@@ -1,0 +1,119 @@
+"""`ImageSet`: labelled images of one size as uint8 pixels, with an id per image."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from clearsight.errors import DataError
+
+Fit = Literal["letterbox", "crop", "stretch"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSet:
+    """Labelled images, all of one size.
+
+    - `images`: uint8 [N, H, W, 3], RGB, 0–255; may be memory-mapped
+    - `labels`: int64 [N], 0 … K-1
+    - `classes`: K names
+    - `ids`: bytes [N]: SHA-256 of pixels and shape, in hex; exact duplicates get `-2`, `-3` …
+    - `parts`: [N], which part the source itself puts an image in: `train`, `validation`, `test`,
+      or `""` where it does not say
+    - `name`: the data set's name; `size`, `fit`: how images were fitted
+    - `notes`: what reading the source had to report, a sentence each (stray files, modes, …)
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    ids: np.ndarray
+    parts: np.ndarray
+    name: str
+    fit: Fit = "letterbox"
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        n = len(self.images)
+        assert self.images.dtype == np.uint8, self.images.dtype
+        assert self.images.ndim == 4, self.images.shape
+        assert self.images.shape[3] == 3, self.images.shape
+        assert len(self.labels) == len(self.ids) == len(self.parts) == n
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def size(self) -> int:
+        """Side of the square images, px."""
+        return int(self.images.shape[1])
+
+
+def content_ids(images: np.ndarray) -> np.ndarray:
+    """bytes [N]: SHA-256 in hex of each image's shape and pixels, duplicates numbered from `-2`.
+
+    `images`: uint8 [N, H, W, 3]. The numbering follows the order given; the pixels of numbered
+    duplicates are equal, so which of them is called `-2` changes nothing.
+    """
+    seen: dict[str, int] = {}
+    ids = []
+    for image in images:
+        digest = content_id(image)
+        seen[digest] = count = seen.get(digest, 0) + 1
+        ids.append(digest if count == 1 else f"{digest}-{count}")
+    return np.array(ids, dtype="S72")
+
+
+def content_id(image: np.ndarray) -> str:
+    """SHA-256 in hex of one image's shape and uint8 pixels."""
+    digest = hashlib.sha256(repr(image.shape).encode())
+    digest.update(np.ascontiguousarray(image).tobytes())
+    return digest.hexdigest()
+
+
+def fit_image(image: Image.Image, size: int, fit: Fit) -> np.ndarray:
+    """One RGB image as uint8 [size, size, 3]; one that has the size already passes untouched.
+
+    - `letterbox`: scaled to fit inside, centred on the mean colour of its border
+    - `crop`: scaled to cover, the centre cut out
+    - `stretch`: scaled to the square, whatever its proportions
+
+    Bicubic with antialiasing (Pillow's), the same for training and inference.
+    """
+    if image.size == (size, size):
+        return np.asarray(image.convert("RGB"))
+    image = image.convert("RGB")
+    width, height = image.size
+    if fit == "stretch":
+        return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
+    scale = (min if fit == "letterbox" else max)(size / width, size / height)
+    scaled = (max(1, round(width * scale)), max(1, round(height * scale)))
+    image = image.resize(scaled, Image.Resampling.BICUBIC)
+    left, top = (size - scaled[0]) // 2, (size - scaled[1]) // 2
+    if fit == "crop":
+        return np.asarray(image.crop((-left, -top, size - left, size - top)))
+    pixels = np.asarray(image)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    canvas = np.empty((size, size, 3), np.uint8)
+    canvas[:] = border.mean(0).round().astype(np.uint8)
+    canvas[top : top + scaled[1], left : left + scaled[0]] = pixels
+    return canvas
+
+
+def check_classes(classes: Sequence[str], counts: Sequence[int], name: str) -> None:
+    """Raises `DataError` where a data set has fewer than two classes, or an empty one."""
+    if len(classes) < 2:
+        raise DataError(
+            f"{name}: found {len(classes)} class{'es' * (len(classes) != 1)} "
+            f"({', '.join(classes) or 'none'}), a classifier needs at least two; "
+            "give each class a folder of its own"
+        )
+    empty = [c for c, count in zip(classes, counts, strict=True) if not count]
+    if empty:
+        raise DataError(
+            f"{name}: no images in class {', '.join(map(repr, empty))}; "
+            "add images or remove the class"
+        )

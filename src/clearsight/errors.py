@@ -1,0 +1,49 @@
+"""Every error clearsight raises on purpose.
+
+    ClearsightError            the work failed or was refused (exit code 1)
+    ├── UsageError             wrong use of a command or function (exit code 2)
+    │   └── ConfigError        a recipe or an override: unknown key, wrong type, out of range
+    ├── DataError              a source, a file or a split
+    │   └── DataNotFoundError  nothing of that name on the data search path
+    ├── RunError               a run folder: exists, is missing, is no run
+    ├── TrainingError          training can't go on (NaN, nothing to train)
+    └── BundleError            a bundle: damaged, of another format, disagreeing with its model
+
+Each message is one sentence that names the file or field, what was found, and what to do.
+"""
+
+
+class ClearsightError(Exception):
+    """Base of all errors that are not bugs; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class UsageError(ClearsightError):
+    """A command or function was used wrongly."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A recipe or an override has an unknown key, a wrong type or a value out of range."""
+
+
+class DataError(ClearsightError):
+    """A data source, one of its files, or a split can't be used."""
+
+
+class DataNotFoundError(DataError):
+    """No data of that name on the search path, and none could be downloaded."""
+
+
+class RunError(ClearsightError):
+    """A run folder exists already, is missing, or is no run."""
+
+
+class TrainingError(ClearsightError):
+    """Training can't start or can't go on."""
+
+
+class BundleError(ClearsightError):
+    """A bundle is damaged, of another format version, or disagrees with its model."""

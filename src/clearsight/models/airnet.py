@@ -1,0 +1,94 @@
+"""airnet: a small whitened network in the manner of the public CIFAR-10 speed records.
+
+After K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024 (arXiv:2404.00498):
+a frozen whitening layer, dirac initialisation, few wide 3 × 3 convolutions, batch norm with fast
+statistics and no scale, and a scaled linear head.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Bias only; statistics follow within a few steps, for training is short."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-5, momentum=0.4)
+        self.weight.requires_grad_(False)
+
+
+class Group(nn.Module):
+    """conv ▸ max-pool ▸ norm ▸ GELU ▸ conv ▸ norm ▸ GELU: halves the map's side."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.conv1 = dirac_conv(channels_in, channels)
+        self.pool = nn.MaxPool2d(2)
+        self.norm1 = BatchNorm(channels)
+        self.conv2 = dirac_conv(channels, channels)
+        self.norm2 = BatchNorm(channels)
+        self.activation = nn.GELU(approximate="tanh")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.activation(self.norm1(self.pool(self.conv1(x))))
+        return self.activation(self.norm2(self.conv2(x)))
+
+
+class AirNet(nn.Module):
+    """Normalised images [N, 3, 32, 32] → features [N, D]; any side from 24 px up."""
+
+    def __init__(self, widths: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.whiten = nn.Conv2d(3, 24, kernel_size=2)
+        self.whiten.weight.requires_grad_(False)
+        self.activation = nn.GELU(approximate="tanh")
+        channels = (24, *widths)
+        self.groups = nn.Sequential(
+            *(Group(a, b) for a, b in zip(channels, widths, strict=False))
+        )
+        self.features = widths[-1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.groups(self.activation(self.whiten(x)))
+        return x.amax((2, 3))
+
+    def prepare(self, images: Tensor) -> None:
+        """Sets the whitening filters to the eigenvectors of the images' 2 × 2 patches, ±.
+
+        `images`: normalised [N, 3, H, W]; a few thousand are enough for a 12 × 12 covariance.
+        """
+        patches = nn.functional.unfold(images[:5000].float(), 2)  # [N, 12, L]
+        flat = patches.transpose(1, 2).reshape(-1, 12)
+        values, vectors = torch.linalg.eigh(flat.T @ flat / len(flat))
+        filters = (vectors / (values + 5e-4).sqrt()).T.reshape(-1, 3, 2, 2)
+        self.whiten.weight.data.copy_(torch.cat([filters, -filters]))
+        self.whiten.bias.data.zero_()
+
+
+class ScaledLinear(nn.Linear):
+    """A linear head whose logits start near zero: weights of unit spread, divided by the width."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__(features, classes, bias=False)
+        with torch.no_grad():
+            self.weight.div_(self.weight.std())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) / self.in_features
+
+
+def dirac_conv(channels_in: int, channels: int) -> nn.Conv2d:
+    """3 × 3 without bias; the first filters pass their input through (dirac)."""
+    conv = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
+    nn.init.dirac_(conv.weight.data[:channels_in])
+    return conv
+
+
+def _builder(widths: tuple[int, int, int]):  # noqa: ANN202
+    def build(classes: int) -> tuple[nn.Module, nn.Module]:
+        return AirNet(widths), ScaledLinear(widths[-1], classes)
+
+    return build
+
+
+BUILDERS = {"airnet94": _builder((64, 256, 256))}

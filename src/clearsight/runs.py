@@ -1,0 +1,172 @@
+"""The run folder: where everything a run did lies, written atomically.
+
+Files appear whole or not at all: each is written beside its place and renamed into it.
+"""
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator
+
+from clearsight.config import Config, load_recipe, to_toml
+from clearsight.errors import RunError
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. The properties name its files; DESIGN's table says what is in them."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.toml"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def split(self) -> Path:
+        return self.path / "split.json"
+
+    @property
+    def history(self) -> Path:
+        return self.path / "history.csv"
+
+    @property
+    def timing(self) -> Path:
+        return self.path / "timing.csv"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "checkpoints" / "best"
+
+    @property
+    def last(self) -> Path:
+        return self.path / "checkpoints" / "last"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions.parquet"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def bundle(self) -> Path:
+        return self.path / "bundle"
+
+    def config(self) -> Config:
+        """The resolved recipe this run was started with."""
+        return load_recipe(self.recipe)
+
+
+def create_run(path: Path, config: Config, environment: Mapping[str, Any]) -> Run:
+    """A new run folder with recipe and environment. Raises `RunError` if `path` has content."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunError(
+            f"run folder {path}: exists already; choose another --out, remove it, "
+            f"or continue it with --resume {path}"
+        )
+    run = Run(path)
+    with readable_os_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        write_text(run.recipe, to_toml(config))
+        write_json(run.environment, environment)
+    return run
+
+
+def open_run(path: Path | str) -> Run:
+    """An existing run folder. Raises `RunError` where `path` is none."""
+    run = Run(Path(path))
+    if not run.recipe.is_file():
+        found = "no recipe.toml in it" if run.path.is_dir() else "no such folder"
+        raise RunError(f"run {path}: {found}; `clearsight runs` lists the runs there are")
+    return run
+
+
+def write_text(path: Path, text: str) -> None:
+    """`text` as the whole of `path`, atomically, UTF-8."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`value` as indented JSON, atomically; NaN is refused, for it is no JSON."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """`rows` under the first row's keys, atomically; None is an empty cell."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_csv(path: Path) -> list[dict[str, Any]]:
+    """The rows of `write_csv`, numbers as int or float, empty cells as None."""
+
+    def value(cell: str) -> Any:
+        for kind in (int, float):
+            try:
+                return kind(cell)
+            except ValueError:
+                continue
+        return cell or None
+
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{k: value(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, which takes its place when the block ends without error.
+
+    Works for a file and, where the block makes the temporary path a folder, for a folder.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with readable_os_errors(path):
+            yield temporary
+            if temporary.is_dir() and path.exists():
+                # A folder can't be replaced in one step: the old one steps aside first.
+                old = path.with_name(f".{path.name}.{os.getpid()}.old")
+                path.rename(old)
+                temporary.rename(path)
+                shutil.rmtree(old)
+            else:
+                temporary.replace(path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def readable_os_errors(path: Path) -> Iterator[None]:
+    """Turns what the disk refuses (full, read-only, no permission) into a `RunError`."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{path}: can't be written ({error.strerror or error}); "
+            "free some space or choose another folder with --out"
+        ) from error
