@@ -1,0 +1,40 @@
+"""Shared fixtures: every test has its own cache, no data search path, one thread."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clearsight.data.images import ImageSet, content_ids
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache and no data search path, so that nothing of the user's is read or written."""
+    cache = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.delenv("CLEARSIGHT_DATA", raising=False)
+    return cache
+
+
+@pytest.fixture
+def images() -> ImageSet:
+    """120 images of 3 classes, 32 px, that a small network can tell apart: a bright third each."""
+    return make_images(120)
+
+
+def make_images(n: int, size: int = 32, classes: int = 3, seed: int = 0) -> ImageSet:
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 120, (n, size, size, 3), dtype=np.uint8)
+    labels = np.arange(n, dtype=np.int64) % classes
+    band = size // classes
+    for image, label in zip(pixels, labels, strict=True):
+        image[label * band : (label + 1) * band] += 120
+    return ImageSet(
+        images=pixels,
+        labels=labels,
+        classes=tuple(f"class{k}" for k in range(classes)),
+        ids=content_ids(pixels),
+        parts=np.full(n, "", dtype="U10"),
+        name="bands",
+    )
