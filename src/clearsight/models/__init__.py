@@ -1,0 +1,1 @@
+"""Networks: a `Classifier` is preprocess ▸ backbone ▸ head; `registry.build` makes one by name."""
