@@ -1,0 +1,45 @@
+# Everything here works from a fresh clone: each target sets up .venv first, once.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+# One thread each: the test processes share the cores, and small models gain nothing from more.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
+
+ifneq ($(wildcard ../shared/datasets),)
+export CLEARSIGHT_DATA := $(if $(CLEARSIGHT_DATA),$(CLEARSIGHT_DATA):)$(abspath ../shared/datasets)
+endif
+
+.PHONY: help demo test test-slow check format
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-10s %s\n", $$1, $$2 }'
+
+demo: $(READY)  ## set up, then train, judge, explain and export a first model (about 10 minutes)
+	$(BIN)/clearsight demo
+
+test: $(READY)  ## set up, then run the tests (under 5 minutes)
+	$(PYTEST) -m "not slow"
+
+test-slow: $(READY)  ## the tests that train for real or need CIFAR-10
+	$(BIN)/python -m pytest -m slow
+
+check: $(READY)  ## format, lint, types, layering, and the numbers in the documents
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/ty check --python .venv src
+	$(BIN)/python -m pytest tests/test_layering.py
+	$(BIN)/clearsight docs check README.md $(wildcard docs/*.md)
+
+format: $(READY)  ## rewrite the code in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: $(PYTHON) is missing or older than Python 3.11; name a newer one: make PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { rm -rf .venv; \
+	  echo "error: $(PYTHON) -m venv .venv failed; on Debian and Ubuntu install python3-venv, then try again" >&2; exit 1; }
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	@touch $@
