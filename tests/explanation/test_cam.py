@@ -1,0 +1,196 @@
+"""Grad-CAM: by hand, against pytorch-grad-cam, and the model given back as it was."""
+
+import numpy as np
+import pytest
+import torch
+from pytorch_grad_cam import GradCAM
+from torch import nn
+
+from clearsight.errors import UsageError
+from clearsight.explanation.cam import choose_layer, grad_cam
+from clearsight.models.classifier import Classifier
+from clearsight.models.preprocess import Preprocess
+from clearsight.models.registry import build
+
+MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+
+
+class Flat(nn.Module):
+    """Maps → features, by mean, with dropout, so that the mode matters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.dropout(x.mean((2, 3)))
+
+
+def small_model(seed: int = 0) -> Classifier:
+    torch.manual_seed(seed)
+    backbone = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 12, 3, padding=1),
+        nn.ReLU(inplace=True),
+        Flat(),
+    )
+    return Classifier(
+        name="small",
+        preprocess=Preprocess(MEAN, STD),
+        backbone=backbone,
+        head=nn.Linear(12, 4),
+        classes=("a", "b", "c", "d"),
+    )
+
+
+def random_images(n: int, size: int = 16) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (n, size, size, 3), dtype=torch.uint8, generator=generator)
+
+
+class ChannelsFirst(nn.Module):
+    """The model for images [N, 3, H, W], whose last two dimensions the oracle takes as the side."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model.eval()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model(images.permute(0, 2, 3, 1))
+
+
+def oracle(model: nn.Module, images: torch.Tensor, targets: list[int], layer: str) -> np.ndarray:
+    """The maps of pytorch-grad-cam; the score is scaled up, for it adds 1e-7 to what it divides."""
+    scores = [lambda logits, k=k: 1e4 * logits[k] for k in targets]
+    pixels = images.permute(0, 3, 1, 2).float()
+    with GradCAM(model=ChannelsFirst(model), target_layers=[model.get_submodule(layer)]) as cam:
+        return cam(input_tensor=pixels, targets=scores)
+
+
+def test_map_of_a_linear_convolution_is_as_computed_by_hand() -> None:
+    # One 1 × 1 convolution: channel 0 is red, channel 1 is green; logits are sums of weights
+    # (2, -1) and (-1, 1) times the channels' means. The gradient of a logit at each of the 16
+    # positions of a channel is weight / 16, so the map is relu(2 · red - green) / 16, up to scale.
+    conv = nn.Conv2d(3, 2, 1, bias=False)
+    head = nn.Linear(2, 2, bias=False)
+    with torch.no_grad():
+        conv.weight.copy_(torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]).view(2, 3, 1, 1))
+        head.weight.copy_(torch.tensor([[2.0, -1.0], [-1.0, 1.0]]))
+    model = Classifier(
+        name="linear",
+        preprocess=Preprocess((0, 0, 0), (1, 1, 1)),
+        backbone=nn.Sequential(conv, Flat()),
+        head=head,
+        classes=("red", "green"),
+    )
+    image = torch.zeros(1, 4, 4, 3, dtype=torch.uint8)
+    image[0, 0, 0] = torch.tensor([200, 0, 0])  # 2 · 200 - 0 = 400: the peak
+    image[0, 1, 2] = torch.tensor([100, 100, 0])  # 200 - 100 = 100: a quarter of it
+    image[0, 3, 3] = torch.tensor([0, 50, 0])  # -50: no evidence for red
+    expected = torch.zeros(1, 4, 4)
+    expected[0, 0, 0], expected[0, 1, 2] = 1.0, 0.25
+    assert choose_layer(model, (4, 4, 3)) == "backbone.0"
+    torch.testing.assert_close(grad_cam(model, image, torch.tensor([0])), expected)
+    # For green: relu(green - red) is 0 but at the green pixel.
+    expected = torch.zeros(1, 4, 4)
+    expected[0, 3, 3] = 1.0
+    torch.testing.assert_close(grad_cam(model, image, torch.tensor([1])), expected)
+
+
+def test_a_small_network_agrees_with_pytorch_grad_cam() -> None:
+    model, images = small_model(), random_images(5)
+    targets = [0, 1, 2, 3, 1]
+    for layer in ("backbone.2", "backbone.5"):
+        maps = grad_cam(model, images, torch.tensor(targets), layer=layer)
+        np.testing.assert_allclose(maps, oracle(model, images, targets, layer), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["airnet94", "resnet20"])
+def test_real_networks_agree_with_pytorch_grad_cam(name: str) -> None:
+    torch.manual_seed(0)
+    model = build(name, ("a", "b", "c"), MEAN, STD).eval()
+    images = random_images(2, 32)
+    layer = choose_layer(model, (32, 32, 3))
+    maps = grad_cam(model, images, torch.tensor([0, 2]))
+    assert maps.shape == (2, 32, 32)
+    assert maps.max() == 1
+    np.testing.assert_allclose(maps, oracle(model, images, [0, 2], layer), atol=1e-4)
+
+
+def test_predicted_classes_are_the_default_targets() -> None:
+    model, images = small_model().eval(), random_images(4)
+    predicted = model(images).argmax(1)
+    torch.testing.assert_close(grad_cam(model, images), grad_cam(model, images, predicted))
+
+
+def test_maps_are_per_image() -> None:
+    model, images = small_model(), random_images(4)
+    together = grad_cam(model, images, torch.tensor([0, 1, 2, 3]))
+    alone = grad_cam(model, images[2:3], torch.tensor([2]))
+    torch.testing.assert_close(together[2:3], alone, atol=1e-5, rtol=0)
+
+
+def test_a_map_without_evidence_stays_zero() -> None:
+    model = small_model()
+    with torch.no_grad():
+        model.head.weight.zero_()
+    assert not grad_cam(model, random_images(2)).any()
+
+
+def test_the_layer_chosen_is_the_last_executed_with_a_large_enough_map() -> None:
+    # airnet's last group pools 7 × 7 to 3 × 3, so its first convolution is the last large one.
+    model = build("airnet94", ("a", "b"), MEAN, STD)
+    assert choose_layer(model, (32, 32, 3)) == "backbone.groups.2.conv1"
+    assert choose_layer(small_model(), (16, 16, 3)) == "backbone.5"
+    assert choose_layer(small_model(), (6, 6, 3)) == "backbone.2"
+
+
+def test_where_several_modules_give_the_same_map_the_outermost_is_named() -> None:
+    model = build("resnet20", ("a", "b"), MEAN, STD)
+    assert choose_layer(model, (32, 32, 3)) == "backbone.stages"
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_the_model_comes_back_as_it_was(frozen: bool) -> None:
+    model, images = small_model(), random_images(3)
+    model.requires_grad_(not frozen)
+    model.backbone[1].eval()  # one part frozen in eval mode, as in fine-tuning
+    modes = [module.training for module in model.modules()]
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    random_state = torch.get_rng_state()
+    assert grad_cam(model, images).any()
+    with pytest.raises(UsageError):
+        grad_cam(model, images, layer="head")
+    assert [module.training for module in model.modules()] == modes
+    assert not any(module._forward_hooks for module in model.modules())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(parameter.requires_grad is not frozen for parameter in model.parameters())
+    for key, value in model.state_dict().items():
+        assert value.numpy().tobytes() == state[key].numpy().tobytes(), key
+    assert torch.equal(torch.get_rng_state(), random_state)
+
+
+def test_works_inside_inference_mode() -> None:
+    model, images = small_model(), random_images(2)
+    expected = grad_cam(model, images)
+    with torch.inference_mode():
+        torch.testing.assert_close(grad_cam(model, images), expected)
+
+
+def test_unfit_layers_are_refused_by_name() -> None:
+    model, images = small_model(), random_images(1)
+    with pytest.raises(UsageError, match=r"layer 'backbone\.9': the model has none of that name"):
+        grad_cam(model, images, layer="backbone.9")
+    with pytest.raises(UsageError, match="layer 'head': its output is no map"):
+        grad_cam(model, images, layer="head")
+    model.unused = nn.Conv2d(3, 3, 1)
+    with pytest.raises(UsageError, match="layer 'unused': the model does not run it"):
+        grad_cam(model, images, layer="unused")
+
+
+def test_images_too_small_for_any_map_are_refused() -> None:
+    with pytest.raises(UsageError, match="no layer of the model gives a map of at least 4 × 4"):
+        choose_layer(small_model(), (3, 3, 3))
