@@ -1,0 +1,1 @@
+"""Judging a classifier: probabilities, metrics with intervals, predictions on disk, the report."""

@@ -1,0 +1,217 @@
+"""Probabilities of a model over images, and the numbers of `evaluation.json` from them."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clearsight.errors import ClearsightError, UsageError
+from clearsight.evaluation.intervals import wilson
+
+TTA = Literal["none", "flip", "flip+shift"]
+
+
+def predict_probabilities(
+    model: nn.Module,
+    images: np.ndarray,
+    *,
+    tta: TTA = "none",
+    batch: int = 500,
+    device: torch.device | str | None = None,
+    precision: Literal["fp32", "bf16"] = "fp32",
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Class probabilities float32 [N, K] of `images` uint8 [N, H, W, 3], in their order.
+
+    `model` maps uint8 [N, H, W, 3] to logits [N, K] and lies on `device` (default: where its
+    parameters are); it runs in eval mode and comes back in the modes it had. `batch` is in images.
+    `tta`: logits are averaged over an image and its mirror image (`flip`), or half over those and
+    half over both shifted by one pixel up-left and down-right with reflected edges (`flip+shift`,
+    six views), as in K. Jordan 2024 (arXiv:2404.00498). `progress` is called with images done
+    and images in all. Raises `ClearsightError` where the model gives NaN or infinity.
+    """
+    if tta not in ("none", "flip", "flip+shift"):
+        raise UsageError(f"tta: found {tta!r}, expected one of none, flip, flip+shift")
+    if len(images) == 0:
+        raise UsageError("images: found none; give at least one image")
+    where = torch.device(device) if device is not None else next(model.parameters()).device
+    parts = []
+    autocast = torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16")
+    with _evaluating(model), torch.inference_mode(), autocast:
+        for start in range(0, len(images), batch):
+            # A copy, for a memory-mapped array is read-only and tensors are not.
+            pixels = torch.from_numpy(np.array(images[start : start + batch])).to(where)
+            views = _views(pixels, tta)
+            logits = torch.stack([weight * model(view).float() for weight, view in views]).sum(0)
+            parts.append(logits.softmax(1).cpu())
+            if progress is not None:
+                progress(min(start + batch, len(images)), len(images))
+    probabilities = torch.cat(parts).numpy()
+    bad = int((~np.isfinite(probabilities)).any(1).sum())
+    if bad:
+        raise ClearsightError(
+            f"model: gives NaN or infinity for {bad} of {len(images)} images; its training "
+            "diverged or its weights are damaged, so train again with a lower learning rate"
+        )
+    return probabilities
+
+
+def evaluate_probabilities(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    *,
+    split: str,
+    tta: str,
+    target: float | None,
+    phases: Sequence[Mapping[str, Any]],
+    without_tta: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """The content of `evaluation.json`, as DESIGN's table names it.
+
+    `probabilities` float [N, K], `labels` int [N] in 0 … K-1; `without_tta` are the probabilities
+    of the same images without test-time augmentation, and add `accuracy_without_tta`. `split` says
+    truthfully which part was measured. Accuracy has its 95 % Wilson interval; `gap` is accuracy
+    minus `target`. `confusion[t][p]` counts images of class t predicted as p. Precision of a class
+    never predicted, recall of a class without images, and F1 of either are 0.0, and macro averages
+    go over all K classes. `pairs` are all confusions, most frequent first.
+    """
+    _check(probabilities, labels, classes)
+    if without_tta is not None:
+        _check(without_tta, labels, classes)
+    confusion = confusion_counts(labels, probabilities.argmax(1), len(classes))
+    scores = class_scores(confusion)
+    accuracy = _accuracy(int(np.trace(confusion)), len(labels))
+    evaluation: dict[str, Any] = {
+        "split": split,
+        "n": len(labels),
+        "tta": tta,
+        "loss": cross_entropy(probabilities, labels),
+        "accuracy": accuracy,
+        "target": target,
+        "gap": None if target is None else accuracy["value"] - target,
+        "macro": {key: float(values.mean()) for key, values in scores.items()},
+        "per_class": [
+            {
+                "name": name,
+                **{key: float(values[k]) for key, values in scores.items()},
+                "support": int(confusion[k].sum()),
+            }
+            for k, name in enumerate(classes)
+        ],
+        "confusion": confusion.tolist(),
+        "pairs": confusion_pairs(confusion, classes),
+        "phases": [dict(phase) for phase in phases],
+    }
+    if without_tta is not None:
+        correct = int((without_tta.argmax(1) == labels).sum())
+        evaluation["accuracy_without_tta"] = _accuracy(correct, len(labels))
+    return evaluation
+
+
+def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Mean negative log probability of the true class, in nats; at most 87.3 per image.
+
+    A probability that underflowed to 0 counts as the smallest normal float32.
+    """
+    true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.log(np.maximum(true, np.finfo(np.float32).tiny)).mean())
+
+
+def confusion_counts(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """int64 [K, K]: how many images of class t (row) were predicted as class p (column)."""
+    flat = np.asarray(labels, np.int64) * classes + predicted
+    return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
+
+
+def class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
+    """`precision`, `recall` and `f1`, float64 [K] each, 0.0 where there is nothing to divide by."""
+    right = np.diag(confusion).astype(np.float64)
+    support, predicted = confusion.sum(1), confusion.sum(0)
+    return {
+        "precision": _divide(right, predicted),
+        "recall": _divide(right, support),
+        "f1": _divide(2 * right, support + predicted),
+    }
+
+
+def confusion_pairs(confusion: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """`{true, predicted, count}` of every confusion that occurs, most frequent first.
+
+    Equal counts stay in the order of the classes.
+    """
+    wrong = confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[: np.count_nonzero(wrong)]
+    return [
+        {"true": classes[t], "predicted": classes[p], "count": int(wrong[t, p])}
+        for t, p in zip(*np.unravel_index(order, wrong.shape), strict=True)
+    ]
+
+
+def _accuracy(correct: int, n: int) -> dict[str, float]:
+    low, high = wilson(correct, n)
+    return {"value": correct / n, "low": low, "high": high}
+
+
+def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.divide(a, b, out=np.zeros(len(a)), where=b > 0)
+
+
+def _check(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> None:
+    expected = (len(labels), len(classes))
+    if len(labels) == 0:
+        raise UsageError("labels: found none; an evaluation needs at least one image")
+    if probabilities.shape != expected:
+        raise UsageError(
+            f"probabilities: found shape {probabilities.shape}, expected {expected} "
+            "(images, classes)"
+        )
+    if labels.min() < 0 or labels.max() >= len(classes):
+        raise UsageError(
+            f"labels: found {labels.min()} to {labels.max()}, "
+            f"expected 0 to {len(classes) - 1} for {len(classes)} classes"
+        )
+    if not np.isfinite(probabilities).all():
+        raise UsageError("probabilities: found NaN or infinity, expected numbers from 0 to 1")
+
+
+def _views(images: Tensor, tta: TTA) -> list[tuple[float, Tensor]]:
+    """(weight, view) pairs of uint8 images [N, H, W, 3]; the weights sum to 1."""
+    if tta == "none":
+        return [(1.0, images)]
+    mirrored = [images, images.flip(2)]
+    if tta == "flip":
+        return [(0.5, view) for view in mirrored]
+    shifted = [_shift(images, by) for by in (-1, 1)]
+    shifted += [view.flip(2) for view in shifted]
+    return [(0.25, view) for view in mirrored] + [(0.125, view) for view in shifted]
+
+
+def _shift(images: Tensor, by: int) -> Tensor:
+    """`images` moved diagonally by one pixel, what comes in reflected: view[i, j] = image[i + by].
+
+    By index, for reflected padding of uint8 is not implemented in torch.
+    """
+    height, width = images.shape[1:3]
+
+    def moved(side: int) -> Tensor:
+        inside = torch.arange(by, side + by, device=images.device).abs()
+        return torch.where(inside < side, inside, 2 * (side - 1) - inside)
+
+    return images[:, moved(height)][:, :, moved(width)]
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Generator[None]:
+    """Eval mode inside; afterwards every module has its own mode again, for they may differ."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

@@ -1,0 +1,59 @@
+"""Predictions on disk keep ids, labels and every probability."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from clearsight.errors import RunError, UsageError
+from clearsight.evaluation.predictions import read_predictions, write_predictions
+
+IDS = np.array(["ab12", "ab12-2"], dtype="S72")
+LABELS = np.array([1, 0])
+PROBABILITIES = np.array([[0.25, 0.75], [1.0, 0.0]], np.float32)
+
+
+def test_columns_are_the_contract(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.parquet"
+    write_predictions(path, IDS, LABELS, PROBABILITIES, ("cat", "a dog"))
+    table = pq.read_table(path)
+    assert dict(zip(table.column_names, map(str, table.schema.types), strict=True)) == {
+        "id": "string", "label": "int64", "p_cat": "float", "p_a dog": "float",
+    }  # fmt: skip
+    assert table.to_pylist()[1] == {"id": "ab12-2", "label": 0, "p_cat": 1.0, "p_a dog": 0.0}
+
+
+def test_reads_back_what_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "seed=1" / "predictions.parquet"
+    write_predictions(path, IDS, LABELS, PROBABILITIES, ("cat", "p_dog"))
+    predictions = read_predictions(path)
+    assert predictions.ids.tolist() == ["ab12", "ab12-2"]
+    assert predictions.labels.tolist() == [1, 0]
+    assert predictions.probabilities.dtype == np.float32
+    np.testing.assert_array_equal(predictions.probabilities, PROBABILITIES)
+    assert predictions.classes == ("cat", "p_dog")
+
+
+def test_same_predictions_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_predictions(tmp_path / name, IDS, LABELS, PROBABILITIES, "xy")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_lengths_must_agree(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="2 ids, 1 labels"):
+        write_predictions(tmp_path / "p", IDS, LABELS[:1], PROBABILITIES, "xy")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_missing_or_another_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="can't be read"):
+        read_predictions(tmp_path / "none.parquet")
+    (tmp_path / "text").write_text("no parquet")
+    with pytest.raises(RunError, match="can't be read"):
+        read_predictions(tmp_path / "text")
+    pq.write_table(pa.table({"img": [1], "label": [0], "p_a": [0.5]}), tmp_path / "other")
+    with pytest.raises(RunError, match="found columns img, label, p_a"):
+        read_predictions(tmp_path / "other")
