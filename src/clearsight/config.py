@@ -5,10 +5,8 @@ Unknown keys are errors: a misspelt setting must not be silently ignored.
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
-import re
 import tomllib
 import types
 import typing
@@ -18,20 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from clearsight.errors import ConfigError
-
-
-def setting(
-    default: Any,
-    help: str,
-    *,
-    unit: str = "",
-    low: float | None = None,
-    high: float | None = None,
-    show: bool = True,
-) -> Any:
-    """A dataclass field with its meaning, unit and closed range [`low`, `high`]."""
-    about = {"help": help, "unit": unit, "low": low, "high": high, "show": show}
-    return field(default=default, metadata=about)
+from clearsight.parsing import did_you_mean, parse, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +89,9 @@ class PhaseConfig:
         None, "learning rate of biases and normalisation; default: lr", low=0
     )
     head_lr: float | None = setting(None, "learning rate of the head; default: lr", low=0)
-    momentum: float = setting(0.9, "momentum of sgd and muon; first beta of adam", low=0, high=0.999)
+    momentum: float = setting(
+        0.9, "momentum of sgd and muon; first beta of adam", low=0, high=0.999
+    )
     bias_momentum: float | None = setting(
         None, "momentum of what muon leaves to SGD; default: momentum", low=0, high=0.999
     )
@@ -207,8 +194,9 @@ def load_recipe(recipe: str | Path, overrides: Mapping[str, Any] | None = None) 
     if path.suffix != ".toml":
         path = RECIPES / f"{recipe}.toml"
         if not path.is_file():
+            hint = did_you_mean(str(recipe), recipe_names())
             raise ConfigError(
-                f"recipe {str(recipe)!r}: no such recipe{_hint(str(recipe), recipe_names())}; "
+                f"recipe {str(recipe)!r}: no such recipe{hint}; "
                 f"shipped are {', '.join(recipe_names())}, or give the path of a .toml file"
             )
     try:
@@ -223,23 +211,6 @@ def load_recipe(recipe: str | Path, overrides: Mapping[str, Any] | None = None) 
     for dotted, value in (overrides or {}).items():
         _override(table, "data.source" if dotted == "data" else dotted, value)
     return parse(Config, table, path.name)
-
-
-def parse(cls: type, table: Mapping[str, Any], where: str = "") -> Any:
-    """`table` as a frozen `cls`; unknown keys, wrong types and values out of range are errors."""
-    if not isinstance(table, Mapping):
-        raise ConfigError(f"{where}: found {table!r}, expected a table of settings")
-    known = {f.name: f for f in dataclasses.fields(cls)}
-    hints = typing.get_type_hints(cls)
-    values = {}
-    for key, value in table.items():
-        place = f"{where}: {key}" if where.endswith(".toml") else f"{where}.{key}".lstrip(".")
-        if key not in known:
-            raise ConfigError(
-                f"{place}: no such setting{_hint(key, known)}; known here: {', '.join(known)}"
-            )
-        values[key] = _convert(value, hints[key], known[key].metadata, place)
-    return cls(**values)
 
 
 def to_table(config: Any) -> dict[str, Any]:
@@ -294,21 +265,13 @@ def settings() -> Iterator[tuple[str, list[Setting]]]:
             default = "" if f.default is None else str(f.default)
             rows.append(
                 Setting(
-                    f"--{prefix}.{f.name}", _type_name(hints[f.name]), default,
+                    f"--{prefix}.{f.name}",
+                    _type_name(hints[f.name]),
+                    default,
                     f.metadata["help"] + unit,
-                )  # fmt: skip
+                )
             )
         yield section.name, rows
-
-
-def parse_duration(text: str | float, where: str = "duration") -> float:
-    """Seconds of `90`, `"90s"`, `"5m"`, `"1.5h"`."""
-    if isinstance(text, int | float) and not isinstance(text, bool):
-        return float(text)
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h)?\s*", str(text))
-    if not match:
-        raise ConfigError(f"{where}: found {text!r}, expected a duration such as 90s, 5m or 1h")
-    return float(match[1]) * {"s": 1, None: 1, "m": 60, "min": 60, "h": 3600}[match[2]]
 
 
 def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
@@ -330,65 +293,6 @@ def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
     here[last] = value
 
 
-def _convert(value: Any, kind: Any, about: Mapping[str, Any], place: str) -> Any:
-    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    if type(None) in options:
-        if value is None or value == "":
-            return None
-        kind = next(option for option in options if option is not type(None))
-    if dataclasses.is_dataclass(kind):
-        return parse(kind, value, place)
-    if typing.get_origin(kind) is tuple:
-        return _convert_tuple(value, typing.get_args(kind)[0], place)
-    if typing.get_origin(kind) is Literal:
-        choices = typing.get_args(kind)
-        if value not in choices:
-            hint = _hint(str(value), choices)
-            raise ConfigError(
-                f"{place}: found {value!r}{hint}, expected one of {', '.join(choices)}"
-            )
-        return value
-    if about.get("unit") == "duration":
-        value = parse_duration(value, place)
-    return _in_range(_scalar(value, kind, place), about, place)
-
-
-def _convert_tuple(value: Any, kind: Any, place: str) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
-        raise ConfigError(f"{place}: found {value!r}, expected a list")
-    if dataclasses.is_dataclass(kind):
-        return tuple(parse(kind, item, f"{place}.{i}") for i, item in enumerate(value))
-    return tuple(tuple(_scalar(v, int, place) for v in item) for item in value)
-
-
-def _scalar(value: Any, kind: type, place: str) -> Any:
-    """`value` as `kind`; flags arrive as text, TOML values typed. A float is never cut to int."""
-    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    if kind is bool and str(value).lower() in ("true", "false"):
-        return str(value).lower() == "true"
-    if isinstance(value, str) and kind in (int, float):
-        try:
-            value = kind(value)
-        except ValueError:
-            raise ConfigError(f"{place}: found {value!r}, expected {words[kind]}") from None
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        raise ConfigError(f"{place}: found {value!r}, expected {words[kind]}")
-    return value
-
-
-def _in_range(value: Any, about: Mapping[str, Any], place: str) -> Any:
-    low, high = about.get("low"), about.get("high")
-    # `not (>=)` also refuses NaN.
-    if (low is not None and not value >= low) or (high is not None and not value <= high):
-        span = f"from {low} to {high}" if high is not None else f"{low} or more"
-        unit = about.get("unit")
-        unit = f" {unit}" if unit and unit != "duration" else ""
-        raise ConfigError(f"{place}: found {value}, expected {span}{unit}")
-    return value
-
-
 def _own_values(config: Any) -> dict[str, Any]:
     """The values that differ from their field's default, nested, as JSON-able values."""
     own: dict[str, Any] = {}
@@ -403,11 +307,6 @@ def _own_values(config: Any) -> dict[str, Any]:
         elif value != f.default:
             own[f.name] = value
     return own
-
-
-def _hint(word: str, known: typing.Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _type_name(kind: Any) -> str:

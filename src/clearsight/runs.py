@@ -7,11 +7,11 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 from clearsight.config import Config, load_recipe, to_toml
 from clearsight.errors import RunError
@@ -50,6 +50,12 @@ class Run:
     @property
     def last(self) -> Path:
         return self.path / "checkpoints" / "last"
+
+    @property
+    def weights(self) -> Path:
+        """The checkpoint to use: the best by validation, where there is one, else the last."""
+        recover(self.best)
+        return self.best if self.best.is_dir() else self.last
 
     @property
     def evaluation(self) -> Path:
@@ -146,8 +152,11 @@ def replacing(path: Path) -> Iterator[Path]:
         with readable_os_errors(path):
             yield temporary
             if temporary.is_dir() and path.exists():
-                # A folder can't be replaced in one step: the old one steps aside first.
-                old = path.with_name(f".{path.name}.{os.getpid()}.old")
+                # A folder can't be replaced in one step: the old one steps aside first, and
+                # `recover` brings it back should the process die in between.
+                old = _aside(path)
+                if old.exists():
+                    shutil.rmtree(old)
                 path.rename(old)
                 temporary.rename(path)
                 shutil.rmtree(old)
@@ -158,6 +167,16 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
+
+
+def recover(folder: Path) -> None:
+    """Brings back a folder whose replacement was cut short by the death of the process."""
+    if not folder.exists() and _aside(folder).exists():
+        _aside(folder).rename(folder)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def dirac_conv(channels_in: int, channels: int) -> nn.Conv2d:
     return conv
 
 
-def _builder(widths: tuple[int, int, int]):  # noqa: ANN202
+def _builder(widths: tuple[int, int, int]):
     def build(classes: int) -> tuple[nn.Module, nn.Module]:
         return AirNet(widths), ScaledLinear(widths[-1], classes)
 

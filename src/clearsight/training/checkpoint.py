@@ -1,0 +1,111 @@
+"""Checkpoints: a folder with `model.safetensors`, `checkpoint.json`, and for resuming the state.
+
+`model.safetensors` holds the weights to use (averaged, where the recipe averages); the state holds
+what else the next epoch needs: optimizers, and the other set of weights. No pickle.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.optim import Optimizer
+
+from clearsight.errors import RunError
+from clearsight.models.classifier import Classifier
+from clearsight.models.registry import build
+from clearsight.runs import recover, replacing, write_json
+from clearsight.training.averaging import Averaging
+
+WEIGHTS, ABOUT, STATE = "model.safetensors", "checkpoint.json", "state.safetensors"
+
+
+def save_weights(folder: Path, model: Classifier, averaging: Averaging, about: Mapping) -> None:
+    """The weights to use, and what rebuilds the classifier; replaces `folder` whole."""
+    with replacing(folder) as temporary:
+        _write(temporary, model, averaging, about)
+
+
+def save_state(
+    folder: Path,
+    model: Classifier,
+    averaging: Averaging,
+    optimizers: Sequence[Optimizer],
+    about: Mapping[str, Any],
+) -> None:
+    """The weights and all that resuming needs; replaces `folder` whole."""
+    tensors = {}
+    for number, optimizer in enumerate(optimizers):
+        for index, values in optimizer.state_dict()["state"].items():
+            for key, value in values.items():
+                tensors[f"optimizer.{number}.{index}.{key}"] = value
+    for name, tensor in averaging.slow.items():
+        tensors[f"slow.{name}"] = tensor
+        tensors[f"fast.{name}"] = averaging.fast[name]
+    with replacing(folder) as temporary:
+        _write(temporary, model, averaging, about)
+        save_file(_plain(tensors), temporary / STATE)
+
+
+def load_classifier(folder: Path) -> Classifier:
+    """The classifier of a checkpoint, in eval mode, float32, on the CPU. Raises `RunError`."""
+    about = load_about(folder)
+    model = build(about["model"], about["classes"], **about["preprocess"])
+    load_weights(folder, model)
+    return model.eval()
+
+
+def load_weights(folder: Path, model: Classifier) -> None:
+    """A checkpoint's weights into a model of the same architecture. Raises `RunError`."""
+    model.load_state_dict(_read(folder / WEIGHTS))
+
+
+def load_about(folder: Path) -> dict[str, Any]:
+    """What `checkpoint.json` says. Raises `RunError` if there is none."""
+    recover(folder)
+    try:
+        return json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"checkpoint {folder}: can't be read ({error}); train again") from error
+
+
+def load_state(
+    folder: Path, model: Classifier, averaging: Averaging, optimizers: Sequence[Optimizer]
+) -> None:
+    """Weights, averages and optimizer state as `save_state` left them."""
+    load_weights(folder, model)
+    tensors = _read(folder / STATE)
+    with torch.no_grad():
+        for name in averaging.slow:
+            averaging.slow[name].copy_(tensors[f"slow.{name}"])
+            averaging.fast[name].copy_(tensors[f"fast.{name}"])
+    for number, optimizer in enumerate(optimizers):
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith(f"optimizer.{number}."):
+                index, key = name.split(".", 3)[2:]
+                state.setdefault(int(index), {})[key] = tensor
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+
+
+def _write(folder: Path, model: Classifier, averaging: Averaging, about: Mapping) -> None:
+    folder.mkdir()
+    with averaging.applied():
+        save_file(_plain(model.state_dict()), folder / WEIGHTS)
+    write_json(folder / ABOUT, about)
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """On the CPU and contiguous, as the format wants them (channels-last is a view's order)."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"checkpoint file {path}: can't be read ({error}); train again") from error

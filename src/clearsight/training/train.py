@@ -1,0 +1,149 @@
+"""Training a run: all phases, from a split of images to checkpoints in the run folder."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from clearsight.config import Config, to_toml
+from clearsight.data.batches import Batches, channel_statistics
+from clearsight.data.images import ImageSet
+from clearsight.data.splits import Split
+from clearsight.errors import RunError
+from clearsight.models.classifier import Classifier
+from clearsight.models.registry import build
+from clearsight.progress import Progress, Silent
+from clearsight.runs import Run, write_csv, write_text
+from clearsight.runtime import pick_device, pick_precision, seeded, tune_allocator
+from clearsight.training import checkpoint
+from clearsight.training.averaging import Averaging
+from clearsight.training.loop import Job, run_phase
+from clearsight.training.optimizers import build_optimizers
+from clearsight.training.phases import Position, first_plan, phase_budget, resolved
+from clearsight.training.schedules import Plan
+
+PREPARE_IMAGES = 5000  # enough for a backbone that initialises itself from data
+
+
+def train_model(
+    run: Run,
+    config: Config,
+    images: ImageSet,
+    split: Split,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Trains the model of `config` on `split`; returns the rows of the table of phases.
+
+    Leaves checkpoints, `history.csv` and `timing.csv` in the run folder, whole at the end of every
+    epoch, and in `recipe.toml` the configuration that repeats the run exactly. With `resume` it
+    goes on after the last epoch kept there. Raises `TrainingError`, `RunError`.
+    """
+    tune_allocator()
+    device = pick_device(config.training.device)
+    model = new_classifier(config, images, split).to(device, memory_format=torch.channels_last)
+    by_loss = config.data.balance == "loss"
+    job = Job(
+        model=model,
+        training=config.training,
+        augment=config.augment,
+        batches=Batches(
+            images,
+            split.train,
+            batch=config.training.batch,
+            seed=config.training.seed,
+            device=device,
+            balanced=config.data.balance == "sampling",
+        ),
+        validation=_part(images, split.validation),
+        class_weights=_class_weights(images, split, device)
+        if config.data.balance == "loss"
+        else None,
+        averaging=Averaging(model, config.training),
+        device=device,
+        precision=pick_precision(config.training.precision, device),
+        progress=progress or Silent(),
+    )
+    position = Position()
+    about = {
+        "model": model.name,
+        "classes": list(model.classes),
+        "preprocess": model.preprocess.describe(),
+        "data": {"size": images.size, "fit": images.fit},
+    }
+    resuming = resume and run.last.is_dir()
+    if resuming:
+        position = Position.from_dict(checkpoint.load_about(run.last)["position"])
+        if position.phase >= len(config.phases):
+            raise RunError(f"run {run.path}: it has finished all its phases; nothing to resume")
+
+    def keep(position: Position, is_best: bool) -> None:
+        write_csv(run.history, position.history)
+        write_csv(run.timing, position.timing)
+        if is_best:
+            checkpoint.save_weights(run.best, model, job.averaging, about | position.history[-1])
+        state = about | position.history[-1] | {"position": position.to_dict()}
+        checkpoint.save_state(run.last, model, job.averaging, optimizers, state)
+
+    while position.phase < len(config.phases):
+        phase = config.phases[position.phase]
+        optimizers = build_optimizers(model, phase)
+        plan = first_plan(phase, len(job.batches))
+        if resuming:
+            checkpoint.load_state(run.last, model, job.averaging, optimizers)
+            plan = Plan(position.plan) if position.plan else plan
+            resuming = False
+
+        budget = phase_budget(config, position.phase)
+        reason = run_phase(
+            job, phase, plan, budget=budget, position=position, optimizers=optimizers, keep=keep
+        )
+        if phase.patience and position.best is not None:
+            checkpoint.load_weights(run.best, model)
+        position.close_phase(_phase_row(phase.name, position, model, reason))
+
+    state = about | position.history[-1] | {"position": position.to_dict()}
+    checkpoint.save_weights(run.last, model, job.averaging, state)
+    write_text(run.recipe, to_toml(resolved(config, position)))
+    return position.phases
+
+
+def new_classifier(config: Config, images: ImageSet, split: Split) -> Classifier:
+    """The model of `config` with the weights the seed gives, normalising by the training part."""
+    mean, std = channel_statistics(images, split.train)
+    with seeded(config.training.seed, "weights"):
+        model = build(config.model.name, images.classes, mean, std)
+    model.prepare(torch.from_numpy(images.images[split.train[:PREPARE_IMAGES]]))
+    return model
+
+
+def _part(images: ImageSet, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    return (images.images[indices], images.labels[indices]) if len(indices) else None
+
+
+def _class_weights(images: ImageSet, split: Split, device: torch.device) -> torch.Tensor:
+    """float32 [K]: inverse frequencies in the training part, of mean 1 over its images."""
+    counts = np.bincount(images.labels[split.train], minlength=len(images.classes))
+    weights = len(split.train) / (len(counts) * np.maximum(counts, 1))
+    return torch.tensor(weights, dtype=torch.float32, device=device)
+
+
+def _phase_row(name: str, position: Position, model: Classifier, reason: str) -> dict[str, Any]:
+    """A row of the table of phases in `evaluation.json`."""
+    rows = [row for row in position.history if row["phase"] == position.phase + 1]
+    scored = [row for row in rows if "val_accuracy" in row]
+    best = max(scored, key=lambda row: (row["val_accuracy"], -row["val_loss"]), default=None)
+    sizes = {True: 0, False: 0}
+    for parameter in model.parameters():
+        sizes[parameter.requires_grad] += parameter.numel()
+    return {
+        "name": name,
+        "epochs": len(rows),
+        "best_epoch": best["epoch"] if best else None,
+        "stop_reason": reason,
+        "seconds": round(position.seconds, 1),
+        "trainable": sizes[True],
+        "frozen": sizes[False],
+        "val_accuracy": best["val_accuracy"] if best else None,
+    }
