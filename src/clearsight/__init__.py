@@ -1,0 +1,53 @@
+"""clearsight trains, judges, explains and ships classifiers of small images.
+
+The names in `__all__` are imported when they are first used, so that `import clearsight` is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clearsight.config import load_recipe
+    from clearsight.data.sources import load_images
+    from clearsight.data.splits import split
+    from clearsight.pipeline import evaluate, explain, export, train
+    from clearsight.predict import load
+
+    __version__: str
+
+__all__ = [
+    "__version__",
+    "evaluate",
+    "explain",
+    "export",
+    "load",
+    "load_images",
+    "load_recipe",
+    "split",
+    "train",
+]
+
+_HOMES = {
+    "evaluate": "clearsight.pipeline",
+    "explain": "clearsight.pipeline",
+    "export": "clearsight.pipeline",
+    "load": "clearsight.predict",
+    "load_images": "clearsight.data.sources",
+    "load_recipe": "clearsight.config",
+    "split": "clearsight.data.splits",
+    "train": "clearsight.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("clearsight")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'clearsight' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
