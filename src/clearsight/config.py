@@ -286,10 +286,13 @@ def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
                     f"found {part!r}"
                 )
             here = here[int(part)]
-        else:
+        elif isinstance(here, dict):
             here = here.setdefault(part, [{}] if part == "phases" and depth == 0 else {})
+    if isinstance(here, list):
+        raise ConfigError(f"--{dotted}: name a field of the phase, as in --phases.0.epochs")
     if not isinstance(here, dict):
-        raise ConfigError(f"--{dotted}: give the number of the phase, as in --phases.0.{last}")
+        name = ".".join(parents)
+        raise ConfigError(f"--{dotted}: {name} has no settings of its own; leave out {last!r}")
     here[last] = value
 
 
