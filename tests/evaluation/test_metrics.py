@@ -136,7 +136,7 @@ def test_a_model_that_gives_nan_is_refused() -> None:
 
 def test_misuse_of_predicting_is_refused() -> None:
     with pytest.raises(UsageError, match="flop"):
-        predict_probabilities(Pixels(), grid(), tta="flop")  # ty: ignore[invalid-argument-type]
+        predict_probabilities(Pixels(), grid(), tta="flop")
     with pytest.raises(UsageError, match="images"):
         predict_probabilities(Pixels(), grid()[:0])
 

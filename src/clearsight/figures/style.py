@@ -36,7 +36,9 @@ _RC: dict[str, Any] = {
     "axes.titlepad": 8,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
+    "figure.constrained_layout.h_pad": 0.08,
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.08,
     "figure.dpi": DPI,
     "figure.facecolor": "white",
     "figure.titlesize": 11,
@@ -78,7 +80,7 @@ def new_figure(width: float, height: float) -> Figure:
 def message_figure(title: str, message: str) -> Figure:
     """A small figure that says why there is nothing to draw."""
     with styled():
-        figure = new_figure(7, 1.6)
+        figure = new_figure(7, 1.1)
         axes = figure.add_subplot()
         axes.set_axis_off()
         axes.set_title(title)

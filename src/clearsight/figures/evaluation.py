@@ -1,0 +1,134 @@
+"""What a measured classifier gets right and wrong."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import ArrayLike
+
+from clearsight.figures.style import (
+    HEAT,
+    INK,
+    MUTED,
+    PALETTE,
+    RIGHT,
+    WRONG,
+    message_figure,
+    new_figure,
+    shorten,
+    styled,
+)
+
+
+@styled()
+def confusion_matrix(confusion: ArrayLike, classes: Sequence[str]) -> Figure:
+    """Rows are the true classes, columns the predicted ones; colour is the share of the row.
+
+    `confusion`: counts [K, K]. Up to 20 classes the counts stand in the cells.
+    """
+    counts = np.asarray(confusion, np.int64)
+    n = len(classes)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    side = float(np.clip(2.2 + 0.52 * n, 4, 12))
+    figure = new_figure(side + 0.9, side)
+    axes = figure.add_subplot()
+    # Errors are a few per cent of a row: the square root makes them visible beside the diagonal.
+    image = axes.imshow(shares, cmap=HEAT, norm=PowerNorm(0.5, 0, 1))
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    axes.set_title("Confusion matrix")
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    size = 8 if n <= 20 else max(5, 8 * 20 / n)
+    names = [shorten(name, 18) for name in classes]
+    axes.set_xticks(range(n), names, rotation=90, fontsize=size)
+    axes.set_yticks(range(n), names, fontsize=size)
+    axes.tick_params(length=0)
+    if n <= 20:
+        for t, p in np.argwhere(counts > 0):
+            axes.text(
+                p, t, f"{counts[t, p]}", ha="center", va="center", fontsize=8 if n <= 12 else 6.5,
+                color="white" if shares[t, p] > 0.35 else INK,
+                fontweight="bold" if t == p else "normal",
+            )  # fmt: skip
+    bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=24, pad=0.02)
+    bar.set_ticks([0, 0.01, 0.05, 0.2, 0.5, 1])
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1))
+    bar.ax.grid(visible=False)
+    bar.set_label("share of the true class")
+    bar.outline.set_visible(False)
+    return figure
+
+
+@styled()
+def per_class(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Bars of precision, recall and F1 per class, best F1 first.
+
+    `rows`: `per_class` of `evaluation.json`.
+    """
+    ranked = sorted(rows, key=lambda row: row["f1"])
+    few = len(rows) <= 20
+    figure = new_figure(7.5, 1.1 + (0.42 if few else 0.22) * len(rows))
+    axes = figure.add_subplot()
+    centres = np.arange(len(ranked))
+    thick = 0.26
+    for offset, key, name, colour in (
+        (thick, "precision", "precision", PALETTE[5]),
+        (0, "recall", "recall", PALETTE[4]),
+        (-thick, "f1", "F1", PALETTE[0]),
+    ):
+        axes.barh(centres + offset, [row[key] for row in ranked], thick, color=colour, label=name)
+    if few:
+        for centre, row in zip(centres, ranked, strict=True):
+            axes.text(
+                row["f1"] + 0.008, centre - thick, f"{row['f1']:.3f}", va="center", fontsize=7,
+                color=MUTED,
+            )  # fmt: skip
+    axes.set_title("Precision, recall and F1 per class")
+    axes.set_yticks(centres, [shorten(row["name"], 20) for row in ranked])
+    axes.set_ylim(-0.6, len(ranked) - 0.4)
+    axes.set_xlim(0, 1)
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.2)
+    return figure
+
+
+@styled()
+def worst_mistakes(
+    images: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: Sequence[str],
+    n: int = 12,
+) -> Figure:
+    """The `n` wrong predictions of which the model was most sure.
+
+    `images` uint8 [N, H, W, 3], `labels` int [N], `probabilities` float [N, K].
+    """
+    title = "Worst mistakes: what the model says, how sure it is, and what is true"
+    predicted = probabilities.argmax(1)
+    wrong = np.flatnonzero(predicted != labels)
+    if not len(wrong):
+        return message_figure(title, f"None: all {len(labels):,} images are predicted correctly.")
+    worst = wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:n]
+    columns = min(6, len(worst))
+    rows = -(-len(worst) // columns)
+    figure = new_figure(max(1.45 * columns, 4), 1.8 * rows + 0.35)
+    figure.suptitle(title, x=0.01, ha="left")
+    for place, index in enumerate(worst):
+        axes = figure.add_subplot(rows, columns, place + 1)
+        axes.imshow(images[index])
+        axes.set_axis_off()
+        lines = (
+            (f"{shorten(classes[predicted[index]])} {probabilities[index].max():.1%}", WRONG, 0.0),
+            (f"is {shorten(classes[labels[index]])}", RIGHT, -0.13),
+        )
+        for text, colour, y in lines:
+            axes.text(
+                0, y - 0.03, text, transform=axes.transAxes, va="top", fontsize=8, color=colour
+            )
+    return figure
