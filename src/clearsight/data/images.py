@@ -55,13 +55,16 @@ class ImageSet:
 def content_ids(images: np.ndarray) -> np.ndarray:
     """bytes [N]: SHA-256 in hex of each image's shape and pixels, duplicates numbered from `-2`.
 
-    `images`: uint8 [N, H, W, 3]. The numbering follows the order given; the pixels of numbered
-    duplicates are equal, so which of them is called `-2` changes nothing.
+    `images`: uint8 [N, H, W, 3].
     """
+    return number_duplicates([content_id(image) for image in images])
+
+
+def number_duplicates(digests: Sequence[str]) -> np.ndarray:
+    """Ids, bytes [N], of content ids: every repeated one gets `-2`, `-3` … in the order given."""
     seen: dict[str, int] = {}
     ids = []
-    for image in images:
-        digest = content_id(image)
+    for digest in digests:
         seen[digest] = count = seen.get(digest, 0) + 1
         ids.append(digest if count == 1 else f"{digest}-{count}")
     return np.array(ids, dtype="S72")

@@ -1,0 +1,1 @@
+"""Images from files to splits: sources, a decoded cache, audits, augmentation, batches."""

@@ -1,0 +1,86 @@
+"""Files from the network: given up quickly, checked, and whole or absent on disk."""
+
+import hashlib
+import http.client
+import queue
+import threading
+import urllib.request
+from pathlib import Path
+from typing import BinaryIO
+
+from clearsight.data.records import Report
+from clearsight.errors import DataNotFoundError, RunError
+from clearsight.runs import replacing
+
+PATIENCE = 10.0
+_BLOCK = 1 << 18
+
+
+def download(
+    url: str, path: Path, md5: str, report: Report | None = None, patience: float = PATIENCE
+) -> None:
+    """The file at `url` as `path`, if its MD5 checksum is `md5`.
+
+    Raises `DataNotFoundError` if there is no answer within `patience` seconds in total, if the
+    transfer stalls for as long, if the checksum differs, or if `path` can't be written; then
+    nothing is left there.
+    """
+    with _open(url, patience) as response:
+        try:
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                _transfer(response, file, url, md5, report)
+        except (RunError, OSError) as error:
+            raise DataNotFoundError(
+                f"{path} can't be written ({error.__cause__ or error})"
+            ) from error
+
+
+def _transfer(
+    response: http.client.HTTPResponse, file: BinaryIO, url: str, md5: str, report: Report | None
+) -> None:
+    total = int(response.headers.get("Content-Length") or 0)
+    digest = hashlib.md5(usedforsecurity=False)
+    done = 0
+    while block := _read(response, url):
+        file.write(block)
+        digest.update(block)
+        done += len(block)
+        if report is not None:
+            report("downloading", done, max(total, done))
+    if digest.hexdigest() != md5:
+        raise DataNotFoundError(
+            f"{url} gave {done:,} bytes with the MD5 checksum {digest.hexdigest()}, expected {md5}"
+        )
+
+
+def _open(url: str, patience: float) -> http.client.HTTPResponse:
+    """The opened answer. A thread waits for it: name look-up and several addresses each have a
+    time-out of their own, which add up."""
+    answers: queue.SimpleQueue[http.client.HTTPResponse | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(urllib.request.urlopen(url, timeout=patience))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=patience)
+    except queue.Empty:
+        raise DataNotFoundError(f"{url} gave no answer within {patience:g} seconds") from None
+    if isinstance(answer, Exception):
+        raise DataNotFoundError(f"{url} can't be had ({_reason(answer)})") from answer
+    return answer
+
+
+def _read(response: http.client.HTTPResponse, url: str) -> bytes:
+    try:
+        return response.read(_BLOCK)
+    except (OSError, http.client.HTTPException) as error:
+        raise DataNotFoundError(f"{url} broke off ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "reason", None)
+    return str(getattr(reason, "strerror", None) or reason or error)

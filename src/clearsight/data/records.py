@@ -1,0 +1,95 @@
+"""What the readers of files give to the cache: a `Source`, and the `Records` it holds."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from clearsight.errors import DataError
+
+Report = Callable[[str, int, int], None]
+"""Called with (what is being done, done so far, total), from the calling thread."""
+
+PARTS = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "": "",
+}
+"""Every accepted name of a part, and the one `ImageSet.parts` uses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Records:
+    """Labelled images before decoding, N of them.
+
+    - `images`: N encoded images, each as bytes, as its file's path, or as pixels: uint8 [H, W],
+      [H, W, 3] or [H, W, 4]
+    - `labels`: int64 [N], 0 … K-1; `classes`: K names; `parts`: [N], as in `ImageSet`
+    - `locate`: the place of image i as messages name it, such as `train/cat/1.png`
+    """
+
+    images: Sequence[bytes | Path | np.ndarray]
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    parts: np.ndarray
+    locate: Callable[[int], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A data set that was found, not read yet.
+
+    `fingerprint` is equal for equal content; `read` may be slow and raises `DataError`; `notes` is
+    what finding it had to report.
+    """
+
+    name: str
+    fingerprint: str
+    read: Callable[[], Records]
+    notes: tuple[str, ...] = ()
+
+
+def class_labels(values: np.ndarray, place: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Labels int64 [N] and class names of raw integer or text labels [N] that come without names.
+
+    The classes are the distinct values, sorted; `place` names the labels in errors.
+    """
+    if values.dtype.kind not in "iuUS":
+        raise DataError(
+            f"{place}: found {values.dtype} values, expected whole numbers or class names"
+        )
+    distinct, labels = np.unique(values.astype(str) if values.dtype.kind == "S" else values,
+                                 return_inverse=True)  # fmt: skip
+    return labels.astype(np.int64), tuple(str(value) for value in distinct)
+
+
+def check_labels(labels: np.ndarray, classes: int, locate: Callable[[int], str]) -> None:
+    """Raises `DataError` naming the first label outside 0 … `classes`-1."""
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(wrong):
+        raise DataError(
+            f"{locate(int(wrong[0]))}: found label {labels[wrong[0]]}, "
+            f"expected 0 to {classes - 1}; mend the label or remove the image"
+        )
+
+
+def file_digests(files: Sequence[Path], algorithm: str = "sha256") -> list[str]:
+    """Hex digest of each file's bytes, the files hashed in parallel. Raises `DataError`."""
+
+    def digest(path: Path) -> str:
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, algorithm).hexdigest()
+        except OSError as error:
+            raise DataError(
+                f"{path}: can't be read ({error.strerror or error}); check the file"
+            ) from error
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(digest, files))

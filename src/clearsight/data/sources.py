@@ -1,0 +1,151 @@
+"""Where images come from: names, paths and the search path, all giving one `ImageSet`."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import platformdirs
+
+from clearsight.data.archives import (
+    LAYOUTS,
+    Layout,
+    archive_source,
+    extracted_source,
+    is_extracted,
+)
+from clearsight.data.arrays import digits_source, npz_source
+from clearsight.data.cache import OnCorrupt, cached
+from clearsight.data.download import download as fetch
+from clearsight.data.folders import folder_source
+from clearsight.data.images import Fit, ImageSet
+from clearsight.data.parquet import parquet_files, parquet_source
+from clearsight.data.records import Report, Source
+from clearsight.errors import DataError, DataNotFoundError
+
+DEFAULT_SIZE = 32
+OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/"
+
+
+def load_images(
+    source: str,
+    *,
+    size: int | None = None,
+    fit: Fit = "letterbox",
+    data_dir: str | Path | None = None,
+    download: bool = True,
+    progress: Report | None = None,
+    on_corrupt: OnCorrupt | None = None,
+) -> ImageSet:
+    """The images of `source`, fitted to `size` px (default 32), decoded once into the user's cache.
+
+    `source` is one of
+
+    - `cifar10`, `cifar100`: found on the search path, in the user's cache, or downloaded
+    - `digits`: bundled with scikit-learn
+    - the path of a parquet or `.npz` file, an official CIFAR archive, or a folder: parquet files,
+      an extracted archive, or class folders. A relative path is also looked for on the search path
+
+    `progress` is called with what is being done, how much is done, and the total. A corrupt image
+    is a `DataError`; with `on_corrupt`, called with its place and the reason, it is left out.
+
+    Raises `DataNotFoundError` where there is no such data, `DataError` where it can't be used.
+    """
+    found = find_source(source, data_dir=data_dir, download=download, progress=progress)
+    return cached(found, DEFAULT_SIZE if size is None else size, fit, progress, on_corrupt)
+
+
+def search_path(data_dir: str | Path | None = None) -> list[Path]:
+    """The folders where data are looked for, in order.
+
+    `data_dir`, those in `$CLEARSIGHT_DATA`, `./data`, and `data` in the user's cache folder.
+    """
+    given = [] if data_dir is None else [str(data_dir)]
+    listed = os.environ.get("CLEARSIGHT_DATA", "").split(os.pathsep)
+    folders = [Path(place).expanduser() for place in (*given, *listed) if place]
+    return [*folders, Path("data"), _downloads()]
+
+
+def find_source(
+    source: str,
+    *,
+    data_dir: str | Path | None = None,
+    download: bool = True,
+    progress: Report | None = None,
+) -> Source:
+    """What `load_images` would read, as a `Source`: found, or downloaded, but not read yet."""
+    if source == "digits":
+        return digits_source()
+    places = search_path(data_dir)
+    layout = LAYOUTS.get(source)
+    if layout is not None:
+        return _find_published(layout, places, download, progress)
+    given = Path(source).expanduser()
+    for path in (given, *(place / given for place in places)):
+        if path.exists():
+            return open_path(path)
+    raise DataNotFoundError(
+        f"data {source!r}: there is no such path, neither as given nor in "
+        f"{', '.join(map(str, places))}; {_ways_out(source)}"
+    )
+
+
+def open_path(path: Path) -> Source:
+    """The data set at an existing path, its kind told by suffix and content."""
+    if path.is_dir():
+        return _open_folder(path)
+    if path.suffix == ".parquet":
+        return parquet_source([path], path.stem)
+    if path.suffix == ".npz":
+        return npz_source(path)
+    if path.name.endswith((".tar.gz", ".tgz")):
+        return archive_source(path)
+    raise DataError(
+        f"{path}: found a file of no known kind, expected .parquet, .npz, an official CIFAR "
+        "archive (.tar.gz), or a folder with one folder of images per class"
+    )
+
+
+def _open_folder(folder: Path) -> Source:
+    files = parquet_files(folder)
+    if files:
+        return parquet_source(files, folder.resolve().name)
+    for layout in LAYOUTS.values():
+        if (folder / layout.archive).is_file():
+            return archive_source(folder / layout.archive)
+        for place in (folder, folder / layout.folder):
+            if is_extracted(place, layout):
+                return extracted_source(place, layout)
+    return folder_source(folder)
+
+
+def _find_published(
+    layout: Layout, places: list[Path], download: bool, progress: Report | None
+) -> Source:
+    for place in places:
+        for name in (layout.name, layout.archive, layout.folder):
+            if (place / name).exists():
+                return replace(open_path(place / name), name=layout.name)
+    looked = f"data {layout.name!r}: looked for {layout.name}/, {layout.archive} and " + (
+        f"{layout.folder}/ in {', '.join(map(str, places))}"
+    )
+    if not download:
+        raise DataNotFoundError(f"{looked}, and found none; {_ways_out(layout.name)}")
+    archive = _downloads() / layout.archive
+    try:
+        fetch(OFFICIAL_URL + layout.archive, archive, layout.md5, progress)
+    except DataNotFoundError as error:
+        raise DataNotFoundError(
+            f"{looked}, found none, and couldn't download it: {error}; {_ways_out(layout.name)}"
+        ) from error
+    return archive_source(archive)
+
+
+def _downloads() -> Path:
+    return platformdirs.user_cache_path("clearsight") / "data"
+
+
+def _ways_out(source: str) -> str:
+    return (
+        f"put it at {Path('data') / source} or name its folder's place with --data-dir, "
+        "or go without: --data digits (bundled), or `clearsight demo`"
+    )

@@ -1,0 +1,226 @@
+"""Train, validation and test: stratified, seeded, and written as a manifest of content ids.
+
+A split depends on ids, labels and seed only: files renamed, reordered or stored in another format
+give the same one. Every image has a rank, the SHA-256 of seed and content; a part takes the lowest
+ranks of each class.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from clearsight.config import DataConfig
+from clearsight.data.images import ImageSet
+from clearsight.errors import ConfigError, DataError
+
+PARTS = ("train", "validation", "test")
+_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Positions in an `ImageSet`: int64 arrays, disjoint, each ordered by rank.
+
+    `sources` says of each part, in a phrase, whether it was given or how it was made.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    sources: dict[str, str]
+
+
+def split(images: ImageSet, config: DataConfig) -> Split:
+    """Parts of `images` as `config` asks; those that the source gives are respected.
+
+    The training side is what the source puts into neither validation nor test.
+
+    - test: given, else `test` × all images, from the training side
+    - subset: so many of what is left of the training side
+    - validation: given, else `validation` × the subset, or × the whole training side without one,
+      so that 0.1 and 0.1 divide a flat folder 80/10/10
+    - train: what is left
+
+    Every class has its share of each, by largest remainders, and at least one image. Exact
+    duplicates stay on one side of a split made here; where they stand in the way, a part is
+    smaller by as many. Raises `DataError` naming a class too small to be in every part.
+    """
+    ranked = _ranked(images, config.seed)
+    parts = images.parts[ranked]
+    validation, test = ranked[parts == "validation"], ranked[parts == "test"]
+    train = ranked[(parts != "validation") & (parts != "test")]
+    pool, how = len(train), f"stratified, seed {config.seed}"
+    sources = {
+        "train": "given" if (parts == "train").any() else "what is left",
+        "validation": "given" if len(validation) else "none",
+        "test": "given" if len(test) else "none",
+    }
+    if not len(test) and config.test:
+        test, train = _split_off(images, train, round(config.test * len(images)))
+        sources["test"] = f"split off: {config.test:g} of all {len(images):,} images, {how}"
+    if config.subset is not None:
+        drawn = _subset(images, train, config.subset)
+        sources["train"] += f", {len(drawn):,} of {len(train):,} images drawn, {how}"
+        train, pool = drawn, len(drawn)
+    if not len(validation) and config.validation:
+        validation, train = _split_off(images, train, round(config.validation * pool))
+        sources["validation"] = (
+            f"split off: {config.validation:g} of {pool:,} training-side images, {how}"
+        )
+    result = Split(train=train, validation=validation, test=test, sources=sources)
+    _check_parts(images, result)
+    return result
+
+
+def manifest(images: ImageSet, split: Split, config: DataConfig) -> dict[str, Any]:
+    """The split as JSON-able values: what a run keeps, and `from_manifest` reads.
+
+    `parts` holds of each part `how`, and `ids` and `labels` in order; `counts` the images of each
+    class; `hash` is the SHA-256 over everything else.
+    """
+    content: dict[str, Any] = {
+        "format": _FORMAT,
+        "source": images.name,
+        "size": images.size,
+        "fit": images.fit,
+        "seed": config.seed,
+        "subset": config.subset,
+        "fractions": {"validation": config.validation, "test": config.test},
+        "classes": list(images.classes),
+        "counts": {part: _counts(images, getattr(split, part)) for part in PARTS},
+        "parts": {
+            part: {
+                "how": split.sources[part],
+                "ids": [i.decode() for i in images.ids[getattr(split, part)].tolist()],
+                "labels": images.labels[getattr(split, part)].tolist(),
+            }
+            for part in PARTS
+        },
+    }
+    return {**content, "hash": _hash(content)}
+
+
+def from_manifest(images: ImageSet, manifest: Mapping[str, Any]) -> Split:
+    """The split that `manifest` describes, in `images`, in any order.
+
+    Raises `DataError` if the manifest was changed, or if images are missing or labelled otherwise.
+    """
+    content = {key: value for key, value in manifest.items() if key != "hash"}
+    if manifest.get("format") != _FORMAT or manifest.get("hash") != _hash(content):
+        raise DataError(
+            f"split manifest of {manifest.get('source')!r}: its content doesn't fit its hash or is "
+            f"not of format {_FORMAT}; take the run's own split.json, unchanged"
+        )
+    if tuple(manifest["classes"]) != images.classes:
+        raise DataError(
+            f"{images.name}: found the classes {', '.join(images.classes)}, the split manifest "
+            f"has {', '.join(manifest['classes'])}; give the data set that the split was made of"
+        )
+    positions = {i.decode(): position for position, i in enumerate(images.ids.tolist())}
+    parts = manifest["parts"]
+    ids = [i for part in PARTS for i in parts[part]["ids"]]
+    missing = sum(i not in positions for i in ids)
+    if missing:
+        raise DataError(
+            f"{images.name}: {missing:,} of the {len(ids):,} images in the split manifest are "
+            f"missing; give the data set that the split was made of, with data.size "
+            f"{manifest['size']} and data.fit {manifest['fit']}"
+        )
+    found = {part: np.array([positions[i] for i in parts[part]["ids"]], np.int64) for part in PARTS}
+    changed = sum(
+        int((images.labels[found[part]] != np.array(parts[part]["labels"], np.int64)).sum())
+        for part in PARTS
+    )
+    if changed:
+        raise DataError(
+            f"{images.name}: {changed:,} of the {len(ids):,} images in the split manifest have "
+            "another label now; make a new split"
+        )
+    return Split(**found, sources={part: parts[part]["how"] for part in PARTS})
+
+
+def apportion(total: int, counts: Sequence[int]) -> list[int]:
+    """Shares of `total` in proportion to `counts` (Hamilton's method of largest remainders).
+
+    Ties go to the first. Where `total` suffices, nobody gets nothing: the largest share gives.
+    """
+    whole = sum(counts)
+    shares = [total * count // whole for count in counts]
+    by_remainder = sorted(range(len(counts)), key=lambda k: -(total * counts[k] % whole))
+    for k in by_remainder[: total - sum(shares)]:
+        shares[k] += 1
+    while 0 in shares and max(shares) > 1:
+        shares[shares.index(max(shares))] -= 1
+        shares[shares.index(0)] += 1
+    return shares
+
+
+def _ranked(images: ImageSet, seed: int) -> np.ndarray:
+    """All positions by rank; exact duplicates stand side by side, by label."""
+    ranks = np.array(
+        [hashlib.sha256(f"{seed} ".encode() + i[:64]).hexdigest() for i in images.ids.tolist()]
+    )
+    return np.lexsort((images.ids, images.labels, ranks))
+
+
+def _split_off(images: ImageSet, pool: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:
+    """(`total` images, the others) of the ranked `pool`, at least one of each class."""
+    classes = len(images.classes)
+    labels = images.labels[pool]
+    counts = np.bincount(labels, minlength=classes).tolist()
+    wanted = apportion(min(max(total, classes), len(pool)), counts)
+    contents = images.ids[pool].astype("S64")
+    starts = np.flatnonzero(np.append(True, contents[1:] != contents[:-1])).tolist()
+    taken = np.zeros(len(pool), bool)
+    for start, stop in pairwise([*starts, len(pool)]):
+        # Copies of one image, seldom more than one: all of them, or none.
+        copies = Counter(labels[start:stop].tolist())
+        if all(wanted[k] >= count for k, count in copies.items()):
+            taken[start:stop] = True
+            for k, count in copies.items():
+                wanted[k] -= count
+    return pool[taken], pool[~taken]
+
+
+def _subset(images: ImageSet, pool: np.ndarray, total: int) -> np.ndarray:
+    if total > len(pool):
+        raise ConfigError(
+            f"data.subset: found {total:,}, but {images.name} has only {len(pool):,} images to "
+            "draw from; lower it or leave it out"
+        )
+    labels = images.labels[pool]
+    counts = np.bincount(labels, minlength=len(images.classes)).tolist()
+    chosen = [
+        np.flatnonzero(labels == k)[:share] for k, share in enumerate(apportion(total, counts))
+    ]
+    return pool[np.sort(np.concatenate(chosen))]
+
+
+def _check_parts(images: ImageSet, split: Split) -> None:
+    for part in PARTS:
+        if split.sources[part] == "none":
+            continue
+        for name, count in _counts(images, getattr(split, part)).items():
+            if not count:
+                total = int((images.labels == images.classes.index(name)).sum())
+                raise DataError(
+                    f"{images.name}: class {name!r}, with {total:,} images in all, has none in "
+                    f"{part} ({split.sources[part]}); add images, remove the class, or change "
+                    "data.subset, data.validation or data.test"
+                )
+
+
+def _counts(images: ImageSet, part: np.ndarray) -> dict[str, int]:
+    counts = np.bincount(images.labels[part], minlength=len(images.classes)).tolist()
+    return dict(zip(images.classes, counts, strict=True))
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
