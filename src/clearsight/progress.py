@@ -1,6 +1,6 @@
 """What long work says while it runs. The library reports here and never prints by itself."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import NotRequired, Protocol, TypedDict
 
@@ -57,7 +57,7 @@ class Silent:
 
 
 @contextmanager
-def counting(progress: Progress) -> Iterator[Callable[[str, int, int], None]]:
+def counting(progress: Progress) -> Generator[Callable[[str, int, int], None]]:
     """A callback (name, done so far, total) whose names appear as tasks, one after the other."""
     with ExitStack() as current:
         advance: Advance = _ignore

@@ -1,0 +1,71 @@
+"""The command line: parse, call the library, print, exit code."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from clearsight.errors import ClearsightError
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Runs one command; returns 0, 1 (the work failed), 2 (wrong use) or 130 (Ctrl-C).
+
+    An error is one sentence on stderr; `--debug` among the tokens adds the traceback.
+    """
+    tokens = list(sys.argv[1:] if tokens is None else tokens)
+    debug = "--debug" in tokens
+    try:
+        code = _run([token for token in tokens if token != "--debug"])
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Who read our output has gone. Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt as stop:
+        sys.stderr.write(f"interrupted{': ' if str(stop) else ''}{stop}\n")
+        return 130
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        sys.stderr.write(f"error: {_sentence(error)}\n")
+        return error.exit_code if isinstance(error, ClearsightError) else 1
+
+
+def _run(tokens: list[str]) -> int:
+    from cyclopts import CycloptsError
+
+    from clearsight.cli.commands import app
+    from clearsight.cli.output import show_settings
+    from clearsight.cli.overrides import take_overrides
+
+    overrides: dict[str, str] = {}
+    training = tokens[:1] == ["train"]
+    if training:
+        tokens, overrides = take_overrides(tokens)
+    try:
+        command, bound, extra = app.parse_args(tokens, print_error=False, exit_on_error=False)
+    except CycloptsError as error:
+        command = " ".join(["clearsight", *(error.command_chain or ())])
+        sys.stderr.write(f"error: {' '.join(str(error).split())} See `{command} --help`.\n")
+        return 2
+    if "overrides" in extra:
+        bound.arguments["overrides"] = overrides
+    code = command(*bound.args, **bound.kwargs)
+    if training and {"--help", "-h"} & set(tokens):
+        show_settings()
+    return code or 0
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, ClearsightError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'the system'}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return "out of memory; take smaller images, a smaller batch or less data"
+    return (
+        f"unexpected {type(error).__name__} ({error}); this is a bug in clearsight, "
+        "run the command again with --debug and report what it prints"
+    )

@@ -1,0 +1,304 @@
+"""The commands: each takes its words, calls the library, and prints what came back."""
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from clearsight.cli import output
+from clearsight.cli.inputs import image_names
+from clearsight.cli.screen import Screen
+from clearsight.errors import UsageError
+
+Json = Annotated[
+    bool, Parameter("--json", help="print one JSON object instead of text", show_default=False)
+]
+DataDir = Annotated[
+    Path | None, Parameter(help="look for data here, before $CLEARSIGHT_DATA and ./data")
+]
+RunFolder = Annotated[Path, Parameter(help="a run folder; `clearsight runs` lists them")]
+Documents = Annotated[tuple[Path, ...], Parameter(help="Markdown files")]
+
+
+def _version() -> str:
+    import clearsight
+
+    return clearsight.__version__
+
+
+app = App(
+    name="clearsight",
+    help="Train, judge, explain and ship classifiers of small images.",
+    help_format="plaintext",
+    help_epilogue="With any command, --debug shows the traceback of an error.",
+    version=_version,
+    default_parameter=Parameter(negative=()),
+)
+docs = App(name="docs", help="Fill or check the numbers in documents that come from results.")
+app.command(docs)
+
+
+@app.command
+def demo(
+    *,
+    budget: Annotated[str, Parameter(help="time for training, such as 90s or 5m")] = "4m",
+    data_dir: DataDir = None,
+    out: Annotated[Path | None, Parameter(help="run folder; default: a new one in runs")] = None,
+) -> None:
+    """Audit, train, evaluate, explain and export a first model, all in one go."""
+    from clearsight import pipeline
+    from clearsight.parsing import parse_duration
+
+    seconds = parse_duration(budget, "--budget")
+    pipeline.demo(budget=seconds, data_dir=data_dir, out=out, screen=Screen())
+
+
+@app.command
+def train(
+    recipe: Annotated[
+        str | None, Parameter(help="a name from `clearsight recipes`, or a .toml file")
+    ] = None,
+    /,
+    *,
+    data: Annotated[
+        str | None, Parameter(help="data set: a name (cifar10, cifar100, digits) or a path")
+    ] = None,
+    data_dir: DataDir = None,
+    budget: Annotated[
+        str | None, Parameter(help="time for training, such as 90s, 5m or 1h")
+    ] = None,
+    seed: Annotated[int | None, Parameter(help="seed of weights, order, augmentation")] = None,
+    seeds: Annotated[int, Parameter(help="train this many runs, each with the next seed")] = 1,
+    out: Annotated[
+        Path | None, Parameter(help="run folder; default: runs/<date>-<recipe>-s<seed>")
+    ] = None,
+    resume: Annotated[Path | None, Parameter(help="a run folder to go on with")] = None,
+    as_json: Json = False,
+    overrides: Annotated[Mapping[str, str], Parameter(parse=False)] = MappingProxyType({}),
+) -> None:
+    """Train by a recipe, then measure on test, explain and report.
+
+    Every field of the recipe is a flag as well; they are listed at the end.
+    """
+    from clearsight.config import load_recipe
+    from clearsight.runs import open_run
+
+    named = {"data": data, "training.seed": seed, "training.budget": budget}
+    changes = {name: value for name, value in named.items() if value is not None} | {**overrides}
+    if seeds < 1:
+        raise UsageError(f"--seeds: found {seeds}, expected 1 or more")
+    if resume is not None:
+        if recipe or changes or seeds > 1 or out:
+            raise UsageError(
+                "--resume: found other settings beside it; a run goes on with its own recipe, "
+                f"so give only --resume {resume}"
+            )
+        config = open_run(resume).config()
+    elif recipe is None:
+        raise UsageError("train: found no recipe; name one from `clearsight recipes` or a file")
+    else:
+        config = load_recipe(recipe, changes)
+
+    # Heavy, so only once the words are known to be right.
+    from clearsight import pipeline
+
+    screen, finished = Screen(), []
+    for number in range(config.training.seed, config.training.seed + seeds):
+        training = dataclasses.replace(config.training, seed=number)
+        run = pipeline.train(
+            dataclasses.replace(config, training=training),
+            out=out / f"s{number}" if out and seeds > 1 else out,
+            data_dir=data_dir,
+            resume=resume,
+            screen=screen,
+        )
+        finished.append(run)
+    output.show_trained(finished, as_json=as_json)
+
+
+@app.command
+def evaluate(
+    run: RunFolder,
+    /,
+    *,
+    tta: Annotated[
+        Literal["none", "flip", "flip+shift"] | None,
+        Parameter(help="test-time augmentation; default: the recipe's"),
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a run on its test set."""
+    from clearsight import pipeline
+
+    output.show_evaluation(pipeline.evaluate(run, data_dir=data_dir, tta=tta), as_json=as_json)
+
+
+@app.command
+def explain(
+    target: Annotated[Path, Parameter(help="a run folder or a bundle")],
+    images: Annotated[
+        tuple[Path, ...], Parameter(help="image files; default: from the run's test set")
+    ] = (),
+    /,
+    *,
+    layer: Annotated[str | None, Parameter(help="layer of the map; default: chosen")] = None,
+    out: Annotated[Path | None, Parameter(help="folder for the figures")] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw where the model looks (Grad-CAM), and print the figures' names."""
+    from clearsight import pipeline
+
+    output.show_paths(
+        "figures", pipeline.explain(target, images, layer=layer, out=out), as_json=as_json
+    )
+
+
+@app.command
+def export(
+    run: RunFolder,
+    /,
+    *,
+    out: Annotated[Path | None, Parameter(help="bundle folder; default: bundle in the run")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the bundle: weights, ONNX graph, class names, model card."""
+    from clearsight import pipeline
+
+    output.show_paths("bundle", [pipeline.export(run, out=out)], as_json=as_json)
+
+
+@app.command
+def predict(
+    bundle: Annotated[Path, Parameter(help="a bundle folder")],
+    images: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="image files, folders of them, or - for names from stdin, one a line",
+            allow_leading_hyphen=True,
+        ),
+    ],
+    /,
+    *,
+    as_json: Annotated[bool, Parameter("--json", help="print JSON Lines, one per image")] = False,
+    as_csv: Annotated[bool, Parameter("--csv", help="print comma-separated values")] = False,
+    engine: Annotated[
+        Literal["auto", "onnx", "torch"], Parameter(help="auto: ONNX Runtime where installed")
+    ] = "auto",
+) -> None:
+    """Name the class of images, with its probability."""
+    if as_json and as_csv:
+        raise UsageError("predict: found both --json and --csv; choose one")
+    from clearsight.predict import load
+
+    form = "json" if as_json else "csv" if as_csv else "text"
+    predictions = load(bundle, engine=engine).stream(image_names(images, sys.stdin))
+    output.show_predictions(predictions, form)
+
+
+@app.command
+def audit(
+    data: Annotated[str, Parameter(help="data set: a name or a path")],
+    /,
+    *,
+    data_dir: DataDir = None,
+    out: Annotated[Path | None, Parameter(help="folder for the figures")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look a data set over: damaged files, duplicates, class balance, sizes."""
+    from clearsight import pipeline
+
+    output.show_audit(
+        pipeline.audit(data, data_dir=data_dir, out=out, screen=Screen()), as_json=as_json
+    )
+
+
+@app.command
+def runs(
+    folder: Annotated[Path, Parameter(help="where the run folders are")] = Path("runs"),
+    /,
+    *,
+    as_json: Json = False,
+) -> None:
+    """List the runs and what they reached."""
+    from clearsight.ledger import list_runs
+
+    output.show_runs(list_runs(folder), folder, as_json=as_json)
+
+
+@app.command
+def recipes(
+    name: Annotated[str | None, Parameter(help="show this recipe's file")] = None,
+    /,
+    *,
+    models: Annotated[bool, Parameter(help="list the networks instead")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the shipped recipes, or show one."""
+    from clearsight.config import load_recipe, recipe_names
+
+    if models:
+        from clearsight.models.registry import model_names
+
+        output.show_names("models", model_names(), as_json=as_json)
+    elif name is None:
+        about = {each: _recipe_text(each).splitlines()[0] for each in recipe_names()}
+        output.show_recipes(about, as_json=as_json)
+    else:
+        output.show_recipe(load_recipe(name), _recipe_text(name), as_json=as_json)
+
+
+@app.command
+def record(
+    runs: Annotated[tuple[Path, ...], Parameter(help="run folders that differ in their seed")],
+    /,
+    *,
+    name: Annotated[str, Parameter(help="name of the result: results/NAME.json")],
+    folder: Annotated[Path, Parameter(help="folder of the ledger")] = Path("results"),
+    as_json: Json = False,
+) -> None:
+    """Write finished runs into the ledger, from which the documents take their numbers."""
+    from clearsight import ledger
+    from clearsight.runs import open_run
+
+    path = ledger.record([open_run(run) for run in runs], name, folder)
+    output.show_paths("result", [path], as_json=as_json)
+
+
+@docs.command(name="render")
+def docs_render(
+    files: Documents,
+    /,
+    *,
+    results: Annotated[Path, Parameter(help="folder of the ledger")] = Path("results"),
+) -> None:
+    """Fill the numbers in from the ledger, and print which files changed."""
+    from clearsight.documents import render_files
+
+    output.show_paths("changed", render_files(files, results))
+
+
+@docs.command(name="check")
+def docs_check(
+    files: Documents,
+    /,
+    *,
+    results: Annotated[Path, Parameter(help="folder of the ledger")] = Path("results"),
+) -> int:
+    """Fail where a number differs from the ledger."""
+    from clearsight.documents import check_files
+
+    problems = check_files(files, results)
+    output.show_lines(problems)
+    return 1 if problems else 0
+
+
+def _recipe_text(name: str) -> str:
+    from clearsight.config import RECIPES
+
+    path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
+    return path.read_text(encoding="utf-8")

@@ -1,0 +1,197 @@
+"""What commands print on stdout: text for people, one line of JSON for programs."""
+
+import csv
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+from clearsight.cli.screen import clock
+
+if TYPE_CHECKING:  # `clearsight --help` shall be quick
+    from clearsight.config import Config
+    from clearsight.predict import Prediction
+    from clearsight.runs import Run
+
+
+def show_lines(lines: Iterable[str]) -> None:
+    """Each on a line of its own; nothing where there are none."""
+    for line in lines:
+        sys.stdout.write(line + "\n")
+
+
+def show_json(value: Any) -> None:
+    """`value` as JSON on one line."""
+    show_lines([json.dumps(value, ensure_ascii=False, allow_nan=False)])
+
+
+def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Left-aligned columns, two blanks apart."""
+    lines = [head, *rows]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
+    show_lines(
+        "  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def show_names(key: str, names: Sequence[str], *, as_json: bool) -> None:
+    """Names, one a line."""
+    if as_json:
+        show_json({key: list(names)})
+    else:
+        show_lines(names)
+
+
+def show_paths(key: str, paths: Sequence[Path], *, as_json: bool = False) -> None:
+    """The names of files written."""
+    show_names(key, [str(path) for path in paths], as_json=as_json)
+
+
+def show_trained(runs: "Sequence[Run]", *, as_json: bool) -> None:
+    """What each finished run reached; over several seeds also mean, deviation and range."""
+    from clearsight.ledger import spread
+
+    evaluations = [json.loads(run.evaluation.read_text(encoding="utf-8")) for run in runs]
+    over_seeds = spread([evaluation["accuracy"]["value"] for evaluation in evaluations])
+    if as_json:
+        rows = [
+            {"run": str(run.path), "seed": run.config().training.seed, "evaluation": evaluation}
+            for run, evaluation in zip(runs, evaluations, strict=True)
+        ]
+        show_json({"runs": rows, "accuracy": over_seeds})
+        return
+    for run, evaluation in zip(runs, evaluations, strict=True):
+        show_lines([*evaluation_lines(evaluation), f"run {run.path}", f"report {run.report}"])
+    if len(runs) > 1:
+        show_lines(
+            [
+                f"{len(runs)} seeds: accuracy {percent(over_seeds['mean'])} "
+                f"± {percent(over_seeds['sd'])} (sd), "
+                f"from {percent(over_seeds['min'])} to {percent(over_seeds['max'])}"
+            ]
+        )
+
+
+def show_evaluation(evaluation: Mapping[str, Any], *, as_json: bool) -> None:
+    """The content of `evaluation.json`."""
+    if as_json:
+        show_json(evaluation)
+    else:
+        show_lines(evaluation_lines(evaluation))
+
+
+def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
+    """Accuracy with its interval and n, target, averages, phases, most frequent confusions."""
+    accuracy, tta = evaluation["accuracy"], evaluation["tta"]
+    views = "" if tta == "none" else f", test-time augmentation {tta}"
+    lines = [
+        f"{evaluation['split']} accuracy {percent(accuracy['value'])} "
+        f"(95 % interval {percent(accuracy['low'])} to {percent(accuracy['high'])}, "
+        f"n = {evaluation['n']:,}{views})"
+    ]
+    if "accuracy_without_tta" in evaluation:
+        plain = evaluation["accuracy_without_tta"]
+        lines.append(f"without test-time augmentation {percent(plain['value'])}")
+    if evaluation["target"] is not None:
+        gap = accuracy["value"] - evaluation["target"]
+        reached = "reached" if gap >= 0 else "missed"
+        lines.append(f"target {percent(evaluation['target'])} {reached} by {percent(abs(gap))}")
+    macro = evaluation["macro"]
+    lines.append(
+        f"loss {evaluation['loss']:.4f}, macro precision {macro['precision']:.4f}, "
+        f"recall {macro['recall']:.4f}, F1 {macro['f1']:.4f}"
+    )
+    lines += [
+        f"phase {phase['name']}: {phase['epochs']} epochs in {clock(phase['seconds'])} "
+        f"({phase['stop_reason']})"
+        for phase in evaluation["phases"]
+    ]
+    pairs = [f"{p['true']} as {p['predicted']} {p['count']}×" for p in evaluation["pairs"][:5]]
+    if pairs:
+        lines.append(f"most frequent confusions: {', '.join(pairs)}")
+    return lines
+
+
+def show_predictions(predictions: "Iterable[Prediction]", form: str) -> None:
+    """One line per image: JSON with every probability, CSV, or file, label and probability."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    for number, prediction in enumerate(predictions):
+        file, each = prediction.file or "", prediction.probabilities
+        if form == "json":
+            show_json(asdict(prediction))
+        elif form == "csv":
+            if number == 0:
+                writer.writerow(["file", "label", "probability", *(f"p_{name}" for name in each)])
+            writer.writerow([file, prediction.label, prediction.probability, *each.values()])
+        else:
+            show_lines([f"{file}  {prediction.label}  {percent(prediction.probability)}"])
+
+
+def show_runs(rows: Sequence[Mapping[str, Any]], folder: Path, *, as_json: bool) -> None:
+    """The runs in a folder."""
+    if as_json:
+        show_json({"runs": list(rows)})
+        return
+    if not rows:
+        show_lines([f"no runs in {folder}; `clearsight train airnet94` makes one"])
+        return
+    show_table(
+        ["run", "recipe", "data", "seed", "state", "accuracy", "n", "views", "started"],
+        [
+            [
+                row["run"], row.get("recipe", "–"), row.get("data", "–"), str(row.get("seed", "–")),
+                row["state"], percent(row.get("accuracy", {}).get("value")),
+                str(row.get("n", "–")), row.get("tta", "–"), row["started"],
+            ]
+            for row in rows
+        ],
+    )  # fmt: skip
+    show_lines(row["problem"] for row in rows if "problem" in row)
+
+
+def show_recipes(about: Mapping[str, str], *, as_json: bool) -> None:
+    """The shipped recipes with the first line of each file."""
+    if as_json:
+        show_json({"recipes": [{"name": name, "about": text} for name, text in about.items()]})
+    else:
+        show_table(["recipe", "what it is"], [[n, t.lstrip("# ")] for n, t in about.items()])
+
+
+def show_recipe(config: "Config", text: str, *, as_json: bool) -> None:
+    """A recipe: the file as it stands; as JSON every field resolved."""
+    from clearsight.config import to_table
+
+    if as_json:
+        show_json(to_table(config))
+    else:
+        show_lines(text.splitlines())
+
+
+def show_settings() -> None:
+    """Every field of the configuration with its meaning, unit, type and default."""
+    from clearsight.config import settings
+
+    width, column = min(shutil.get_terminal_size().columns, 100), 34
+    indent = " " * column
+    show_lines(["Fields of the recipe, as flags (--phases.1.… is the second phase):"])
+    for section, rows in settings():
+        show_lines(["", f"[{section}]"])
+        for row in rows:
+            flag = f"  {row.flag} {row.type}"
+            default = f" [default: {row.default}]" if row.default else ""
+            about = wrap(row.help + default, width, initial_indent=indent, subsequent_indent=indent)
+            if len(flag) < column:
+                about[0] = f"{flag:<{column}}{about[0].lstrip()}"
+            else:
+                about.insert(0, flag)
+            show_lines(about)
+
+
+def percent(fraction: float | None) -> str:
+    """`94.06 %`, or a dash where there is none."""
+    return "–" if fraction is None else f"{100 * fraction:.2f} %"
