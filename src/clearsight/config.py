@@ -246,6 +246,8 @@ def recipe_hash(config: Config) -> str:
     own.pop("name", None)
     for run_field in ("seed", "budget", "device"):
         own.get("training", {}).pop(run_field, None)
+    if not own.get("training", True):
+        del own["training"]
     return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
 
 
