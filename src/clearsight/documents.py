@@ -1,0 +1,159 @@
+"""Numbers in the documents, rendered from the ledger.
+
+A place in a Markdown file looks like this, and what stands between the markers is never typed:
+
+    <!-- results:NAME:accuracy -->94.06 ± 0.11 %<!-- /results -->
+
+`NAME` is an entry of the ledger, or several with commas between, or `*` for all; what comes after
+the second colon is one of `FIELDS`.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from clearsight.errors import ClearsightError, UsageError
+from clearsight.ledger import RESULTS, read_entries
+from clearsight.runs import write_text
+
+Entry = Mapping[str, Any]
+
+_PLACE = re.compile(r"(<!-- results:([^:\s]+):([\w-]+) -->)(.*?)(<!-- /results -->)", re.DOTALL)
+_OPENING = re.compile(r"<!-- results:")
+_TTA = {"none": "no", "flip": "mirrored", "flip+shift": "mirrored and shifted"}
+
+
+def render(text: str, results: Path = RESULTS) -> str:
+    """`text` with every place filled from the ledger in the folder `results`.
+
+    Raises `UsageError` for a marker without its end, an unknown entry or an unknown field.
+    """
+    entries = read_entries(results)
+
+    def fill(place: re.Match[str]) -> str:
+        opening, names, field, _, closing = place.groups()
+        return opening + _FIELDS[_known(field)](_named(names, entries, results)) + closing
+
+    places = len(_PLACE.findall(text))
+    if places < len(_OPENING.findall(text)):
+        raise UsageError(
+            "found a results marker that is not written as "
+            "<!-- results:NAME:FIELD -->…<!-- /results -->; mend it"
+        )
+    return _PLACE.sub(fill, text)
+
+
+def render_files(paths: Sequence[Path], results: Path = RESULTS) -> list[Path]:
+    """Fills the places of Markdown files; returns the files that changed."""
+    changed = []
+    for path in paths:
+        before, after = _both(path, results)
+        if after != before:
+            write_text(path, after)
+            changed.append(path)
+    return changed
+
+
+def check_files(paths: Sequence[Path], results: Path = RESULTS) -> list[str]:
+    """A sentence per file whose places differ from the ledger, with the first such line."""
+    problems = []
+    for path in paths:
+        before, after = _both(path, results)
+        if after == before:
+            continue
+        lines = enumerate(zip_longest(before.splitlines(), after.splitlines(), fillvalue=""), 1)
+        number, (found, due) = next((n, pair) for n, pair in lines if pair[0] != pair[1])
+        problems.append(
+            f"{path}:{number}: found {found.strip()!r}, the ledger says {due.strip()!r}; "
+            "run `clearsight docs render`"
+        )
+    return problems
+
+
+def _both(path: Path, results: Path) -> tuple[str, str]:
+    """(the file as it is, as the ledger would have it)."""
+    try:
+        before = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: can't be read ({error.strerror}); check the name") from error
+    try:
+        return before, render(before, results)
+    except ClearsightError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _known(field: str) -> str:
+    if field not in _FIELDS:
+        raise UsageError(f"results field {field!r}: expected one of {', '.join(_FIELDS)}")
+    return field
+
+
+def _named(names: str, entries: Mapping[str, Entry], results: Path) -> list[Entry]:
+    if names == "*":
+        return list(entries.values())
+    for name in names.split(","):
+        if name not in entries:
+            raise UsageError(
+                f"results entry {name!r}: not in {results}, which has "
+                f"{', '.join(entries) or 'none'}; record it with `clearsight record`"
+            )
+    return [entries[name] for name in names.split(",")]
+
+
+def _percent(entry: Entry, tta: str) -> str:
+    """Mean ± standard deviation of the seeds, or a single run's value."""
+    if tta not in entry["accuracy"]:
+        raise UsageError(f"results entry {entry['name']!r}: has no accuracy with {tta!r} views")
+    values = entry["accuracy"][tta]
+    deviation = f" ± {values['sd']:.2%}".rstrip("%") if "sd" in values else ""
+    return f"{values['mean']:.2%}".rstrip("%") + deviation + " %"
+
+
+def _interval(entry: Entry) -> str:
+    """The 95 % interval of the accuracy; over several runs, from the lowest to the highest."""
+    runs = [run["accuracy"][entry["tta"]] for run in entry["runs"]]
+    low, high = min(run["low"] for run in runs), max(run["high"] for run in runs)
+    return f"{100 * low:.2f}–{100 * high:.2f} %"
+
+
+def _minutes(entry: Entry) -> str:
+    seconds = entry["seconds"]["mean"]
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
+def _hardware(entry: Entry) -> str:
+    machine = entry["hardware"]
+    device = f"{machine['cores']} cores" if machine["device"] == "cpu" else machine["device"]
+    return f"{device} ({machine['cpu']}, {machine['precision']})"
+
+
+def _table(entries: Sequence[Entry]) -> str:
+    head = ("result", "data", "test accuracy", "95 % interval", "n", "seeds", "test-time views",
+            "training", "hardware", "date")  # fmt: skip
+    rows = [
+        (e["name"], e["data"], _percent(e, e["tta"]), _interval(e), f"{e['n']:,}",
+         str(len(e["runs"])), _TTA[e["tta"]], _minutes(e), _hardware(e), e["recorded"])
+        for e in entries
+    ]  # fmt: skip
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _each(one: Callable[[Entry], str]) -> Callable[[Sequence[Entry]], str]:
+    return lambda entries: ", ".join(one(entry) for entry in entries)
+
+
+_FIELDS: dict[str, Callable[[Sequence[Entry]], str]] = {
+    "accuracy": _each(lambda entry: _percent(entry, entry["tta"])),
+    "accuracy-without-tta": _each(lambda entry: _percent(entry, "none")),
+    "interval": _each(_interval),
+    "n": _each(lambda entry: f"{entry['n']:,}"),
+    "seeds": _each(lambda entry: str(len(entry["runs"]))),
+    "time": _each(_minutes),
+    "hardware": _each(_hardware),
+    "date": _each(lambda entry: entry["recorded"]),
+    "table": _table,
+}
+FIELDS = tuple(_FIELDS)

@@ -1,0 +1,187 @@
+"""The ledger: one JSON file per recorded result. The documents' numbers come from there."""
+
+import dataclasses
+import json
+import re
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from clearsight.config import Config, recipe_hash, to_table
+from clearsight.errors import ClearsightError, RunError, UsageError
+from clearsight.runs import Run, open_run, read_csv, write_json
+
+RESULTS = Path("results")
+HARDWARE = ("platform", "cpu", "cores", "memory_gib", "device", "precision", "threads")
+VERSIONS = ("clearsight", "python", "torch", "numpy", "onnxruntime")
+
+
+def record(runs: Sequence[Run], name: str, folder: Path = RESULTS) -> Path:
+    """Writes `folder/name.json` from finished runs of one recipe that differ in their seed only.
+
+    Raises `UsageError` for no run, a seed twice, or a name that is no file name, and `RunError`
+    where a run was not evaluated or the runs differ in recipe, split, machine or versions.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise UsageError(f"--name: found {name!r}, expected letters, digits, '.', '-' and '_'")
+    if not runs:
+        raise UsageError("record: found no run; name at least one run folder")
+    facts = [_facts(run) for run in runs]
+    seeds = [run["seed"] for run, _ in facts]
+    if len(set(seeds)) < len(seeds):
+        raise UsageError(
+            f"record: found the seeds {', '.join(map(str, seeds))}; give each run once, "
+            "and runs of different seeds"
+        )
+    shared = facts[0][1]
+    for run, (_, other) in zip(runs[1:], facts[1:], strict=True):
+        _check_equal(runs[0], shared, run, other)
+    rows = [row for row, _ in facts]
+    entry = {
+        "name": name,
+        "kind": "runs",
+        "recorded": datetime.now(UTC).date().isoformat(),
+        **shared,
+        "runs": rows,
+        "accuracy": {
+            tta: spread([row["accuracy"][tta]["value"] for row in rows])
+            for tta in rows[0]["accuracy"]
+        },
+        "seconds": spread([row["seconds"] for row in rows]),
+    }
+    path = folder / f"{name}.json"
+    write_json(path, entry)
+    return path
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Mean, and from two values on the standard deviation (n - 1), least and greatest value."""
+    result = {"count": len(values), "mean": statistics.fmean(values)}
+    if len(values) > 1:
+        result |= {"sd": statistics.stdev(values), "min": min(values), "max": max(values)}
+    return result
+
+
+def list_runs(folder: Path | str = "runs") -> list[dict[str, Any]]:
+    """The run folders in `folder`, oldest first: what each ran and reached so far.
+
+    A run that can't be read stays in the list, with the reason under `problem`.
+    """
+    found = [path.parent for path in Path(folder).glob("*/recipe.toml")]
+    return [_overview(Run(path)) for path in sorted(found, key=lambda p: (_started(p), p.name))]
+
+
+def read_entries(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
+    """The ledger's entries of recorded runs by name, in the order of their names."""
+    entries = {}
+    for path in sorted(folder.glob("*.json")):
+        entry = _read_json(path)
+        if entry.get("kind") == "runs":
+            entries[path.stem] = entry
+    return entries
+
+
+def _overview(run: Run) -> dict[str, Any]:
+    row: dict[str, Any] = {"run": str(run.path), "started": _date(_started(run.path))}
+    try:
+        config = run.config()
+        row |= {"recipe": config.name, "data": config.data.source, "seed": config.training.seed}
+        if not run.evaluation.is_file():
+            return row | {"state": "trained" if run.last.is_dir() else "started"}
+        evaluation = _read_json(run.evaluation)
+        row |= {"state": "exported" if run.bundle.is_dir() else "evaluated"}
+        return row | {key: evaluation[key] for key in ("split", "n", "tta", "accuracy")}
+    except ClearsightError as error:
+        return row | {"state": "unreadable", "problem": str(error)}
+
+
+def _started(path: Path) -> float:
+    return (path / "recipe.toml").stat().st_mtime
+
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _facts(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(what is this run's own, what all recorded runs must share)."""
+    open_run(run.path)
+    for path in (run.evaluation, run.environment, run.split, run.timing):
+        if not path.is_file():
+            raise RunError(
+                f"run {run.path}: found no {path.name}, so nothing to record; "
+                f"finish it first with `clearsight train --resume {run.path}`"
+            )
+    config, evaluation = run.config(), _read_json(run.evaluation)
+    environment, split = _read_json(run.environment), _read_json(run.split)
+    accuracy = {evaluation["tta"]: evaluation["accuracy"] | {"n": evaluation["n"]}}
+    if "accuracy_without_tta" in evaluation:
+        accuracy["none"] = evaluation["accuracy_without_tta"] | {"n": evaluation["n"]}
+    own = {
+        "seed": config.training.seed,
+        "date": _date(run.evaluation.stat().st_mtime),
+        "git": environment["git"],
+        "accuracy": accuracy,
+        "target": evaluation["target"],
+        "seconds": sum(row["seconds"] for row in read_csv(run.timing)),
+    }
+    recipe = _recipe(config)
+    table = to_table(recipe)
+    del table["training"]["seed"]
+    shared = {
+        "recipe": config.name,
+        "recipe_hash": recipe_hash(recipe),
+        "config": table,
+        "budget": environment.get("budget"),
+        "data": recipe.data.source,
+        "split_hash": split["hash"],
+        "measured_on": evaluation["split"],
+        "n": evaluation["n"],
+        "tta": evaluation["tta"],
+        "hardware": {key: environment[key] for key in HARDWARE},
+        "versions": {key: environment[key] for key in VERSIONS},
+    }
+    return own, shared
+
+
+def _recipe(config: Config) -> Config:
+    """The recipe without what a budgeted run measured (its steps) and the data's folder."""
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, source=Path(config.data.source).name),
+        phases=tuple(
+            dataclasses.replace(phase, plan=(), steps=None) if phase.plan else phase
+            for phase in config.phases
+        ),
+    )
+
+
+def _check_equal(first: Run, a: Mapping[str, Any], second: Run, b: Mapping[str, Any]) -> None:
+    left, right = dict(_flat(a)), dict(_flat(b))
+    # The hash goes last, for a setting's name says more.
+    for key in sorted(left.keys() | right.keys(), key=lambda key: (key == "recipe_hash", key)):
+        if left.get(key) != right.get(key):
+            raise RunError(
+                f"run {second.path}: {key} is {right.get(key)!r}, but {left.get(key)!r} in "
+                f"{first.path}; one record takes runs that differ in their seed only"
+            )
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested tables and lists as (dotted name, value)."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in items:
+        dotted = f"{name}.{key}" if name else str(key)
+        if isinstance(inner, dict | list):
+            yield from _flat(inner, dotted)
+        else:
+            yield dotted, inner
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: can't be read as JSON ({error}); restore or remove it") from error

@@ -1,0 +1,148 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from clearsight.config import Config, PhaseConfig, TrainingConfig, recipe_hash
+from clearsight.errors import RunError, UsageError
+from clearsight.ledger import list_runs, read_entries, record, spread
+from clearsight.runs import Run, create_run, write_csv, write_json
+
+MACHINE = {
+    "platform": "Linux", "cpu": "Chip", "cores": 2, "memory_gib": 24.0, "device": "cpu",
+    "precision": "fp32", "threads": 2, "clearsight": "0.1.0", "python": "3.11.7",
+    "torch": "2.15.0", "numpy": "2.4.6", "onnxruntime": "1.31.1",
+    "git": {"commit": "abc", "dirty": False}, "command": "clearsight train airnet94",
+}  # fmt: skip
+
+
+def finished_run(
+    path: Path,
+    *,
+    seed: int = 0,
+    correct: float = 0.9,
+    phase: PhaseConfig | None = None,
+    split: str = "s1",
+    machine: dict | None = None,
+) -> Run:
+    config = Config(
+        name="airnet94",
+        training=TrainingConfig(seed=seed),
+        phases=(phase or PhaseConfig(),),
+    )
+    run = create_run(path, config, MACHINE | (machine or {}))
+    write_json(run.split, {"hash": split})
+    write_csv(run.timing, [{"phase": "train", "epoch": k, "seconds": 30.5} for k in (1, 2)])
+    write_json(
+        run.evaluation,
+        {
+            "split": "test", "n": 1000, "tta": "flip", "target": 0.9,
+            "accuracy": {"value": correct, "low": correct - 0.02, "high": correct + 0.02},
+            "accuracy_without_tta": {"value": correct - 0.01, "low": 0.5, "high": 0.95},
+        },
+    )  # fmt: skip
+    return run
+
+
+def test_one_run_is_recorded_with_all_its_numbers(tmp_path: Path) -> None:
+    run = finished_run(tmp_path / "run", seed=3)
+    entry = json.loads(record([run], "airnet", tmp_path / "results").read_text("utf-8"))
+    assert entry["recipe"] == "airnet94"
+    assert entry["recipe_hash"] == recipe_hash(run.config())
+    assert entry["split_hash"] == "s1"
+    assert entry["hardware"]["cores"] == 2
+    assert entry["versions"]["torch"] == "2.15.0"
+    [row] = entry["runs"]
+    assert row["seed"] == 3
+    assert row["git"] == {"commit": "abc", "dirty": False}
+    assert row["seconds"] == 61.0
+    assert row["accuracy"] == {
+        "flip": {"value": 0.9, "low": 0.88, "high": 0.92, "n": 1000},
+        "none": {"value": 0.89, "low": 0.5, "high": 0.95, "n": 1000},
+    }
+    assert entry["accuracy"]["flip"] == {"count": 1, "mean": 0.9}
+
+
+def test_seeds_are_summed_up_by_mean_deviation_and_range(tmp_path: Path) -> None:
+    values = (0.90, 0.92, 0.94)
+    runs = [
+        finished_run(tmp_path / f"s{seed}", seed=seed, correct=value)
+        for seed, value in enumerate(values)
+    ]
+    entry = json.loads(record(runs, "airnet", tmp_path / "results").read_text("utf-8"))
+    summary = entry["accuracy"]["flip"]
+    assert summary["mean"] == pytest.approx(0.92)
+    assert summary["sd"] == pytest.approx(0.02)  # ((0.02² + 0 + 0.02²) / 2)^½
+    assert (summary["min"], summary["max"]) == (0.90, 0.94)
+
+
+def test_spread_of_one_value_claims_no_deviation() -> None:
+    assert spread([0.5]) == {"count": 1, "mean": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        ({"phase": PhaseConfig(lr=0.2)}, r"config\.phases\.0\.lr is 0\.2, but 0\.1"),
+        ({"split": "s2"}, "split_hash is 's2', but 's1'"),
+        ({"machine": {"cores": 4}}, r"hardware\.cores is 4, but 2"),
+        ({"machine": {"torch": "2.11.0"}}, r"versions\.torch is '2\.11\.0', but '2\.15\.0'"),
+        ({"machine": {"budget": 300.0}}, r"budget is 300\.0, but None"),
+    ],
+)
+def test_runs_that_differ_are_refused_with_the_difference(
+    tmp_path: Path, other: dict, named: str
+) -> None:
+    runs = [finished_run(tmp_path / "a"), finished_run(tmp_path / "b", seed=1, **other)]
+    with pytest.raises(RunError, match=named):
+        record(runs, "airnet", tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_budgeted_runs_differ_in_what_they_measured_and_are_one_recipe(tmp_path: Path) -> None:
+    plans = [PhaseConfig(steps=90, plan=((0, 90),)), PhaseConfig(steps=80, plan=((0, 80),))]
+    runs = [
+        finished_run(tmp_path / f"s{seed}", seed=seed, phase=phase)
+        for seed, phase in enumerate(plans)
+    ]
+    entry = json.loads(record(runs, "airnet", tmp_path / "results").read_text("utf-8"))
+    assert entry["recipe_hash"] == recipe_hash(Config())
+
+
+def test_unfinished_repeated_or_missing_runs_and_bad_names_are_refused(tmp_path: Path) -> None:
+    run = finished_run(tmp_path / "a")
+    with pytest.raises(UsageError, match="no run"):
+        record([], "x", tmp_path)
+    with pytest.raises(UsageError, match="seeds 0, 0"):
+        record([run, run], "x", tmp_path)
+    with pytest.raises(UsageError, match=r"--name: found '\.\./x'"):
+        record([run], "../x", tmp_path)
+    run.evaluation.unlink()
+    with pytest.raises(RunError, match=r"found no evaluation\.json.*--resume"):
+        record([run], "x", tmp_path)
+
+
+def test_runs_are_listed_with_what_they_reached(tmp_path: Path) -> None:
+    finished_run(tmp_path / "done", seed=1)
+    create_run(tmp_path / "begun", Config(name="resnet20"), MACHINE)
+    (tmp_path / "other").mkdir()
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "recipe.toml").write_text("[data", "utf-8")
+    rows = {Path(row["run"]).name: row for row in list_runs(tmp_path)}
+    assert rows.keys() == {"done", "begun", "broken"}
+    assert rows["done"]["state"] == "evaluated"
+    assert rows["done"]["accuracy"]["value"] == 0.9
+    assert (rows["begun"]["state"], rows["begun"]["recipe"]) == ("started", "resnet20")
+    assert rows["broken"]["state"] == "unreadable"
+    assert "no valid TOML" in rows["broken"]["problem"]
+    assert list_runs(tmp_path / "nowhere") == []
+
+
+def test_entries_are_read_by_name_and_other_files_passed_over(tmp_path: Path) -> None:
+    record([finished_run(tmp_path / "run")], "airnet", tmp_path / "results")
+    write_json(tmp_path / "results" / "bench.json", {"rows": []})
+    assert list(read_entries(tmp_path / "results")) == ["airnet"]
+    (tmp_path / "results" / "bad.json").write_text("{", "utf-8")
+    with pytest.raises(RunError, match=r"bad\.json: can't be read"):
+        read_entries(tmp_path / "results")
