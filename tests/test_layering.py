@@ -21,7 +21,7 @@ LAYERS = [
     {"model_card", "bundle", "export", "predict"},
     {"tracking", "ledger", "documents", "serve"},
     {"pipeline"},
-    {"cli"},
+    {"cli", "__main__"},
 ]
 FORBIDDEN = {
     ("data", "models"),

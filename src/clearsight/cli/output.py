@@ -100,7 +100,9 @@ def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
     if evaluation["target"] is not None:
         gap = accuracy["value"] - evaluation["target"]
         reached = "reached" if gap >= 0 else "missed"
-        lines.append(f"target {percent(evaluation['target'])} {reached} by {percent(abs(gap))}")
+        lines.append(
+            f"target {percent(evaluation['target'])} {reached} by {100 * abs(gap):.2f} points"
+        )
     macro = evaluation["macro"]
     lines.append(
         f"loss {evaluation['loss']:.4f}, macro precision {macro['precision']:.4f}, "

@@ -1,0 +1,165 @@
+"""The command line as a user meets it: what it prints where, and how it exits."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import clearsight
+from clearsight.cli import main
+from clearsight.config import Config, settings
+from clearsight.errors import DataError
+from clearsight.runs import create_run
+
+RECIPE = '[data]\nsource = "digits"\n[[phases]]\nepochs = 1\n'
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    path = tmp_path / "my.toml"
+    path.write_text(RECIPE, "utf-8")
+    return str(path)
+
+
+def test_version_and_help_go_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == clearsight.__version__
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for command in ("train", "evaluate", "explain", "export", "predict", "audit", "runs", "demo"):
+        assert command in out
+
+
+def test_help_of_train_shows_every_field_of_the_configuration(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["train", "--help"]) == 0
+    out = capsys.readouterr().out
+    words = " ".join(out.split())
+    rows = [row for _, rows in settings() for row in rows]
+    assert len(rows) > 40
+    for row in rows:
+        assert f"{row.flag} {row.type} {' '.join(row.help.split())}" in words
+        if row.default:
+            assert f"[default: {row.default}]" in words
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("trian", 'Unknown command "trian". Did you mean "train"?'),
+        ("train", "found no recipe"),
+        ("train {recipe} --data.sise 3", "data.sise: no such setting (did you mean 'size'?)"),
+        ("train {recipe} --phases.0.epoch=3", "no such setting (did you mean 'epochs'?)"),
+        ("train {recipe} --data.size x", "data.size: found 'x', expected a whole number"),
+        ("train {recipe} --data.size", "--data.size: found no value"),
+        ("train {recipe} --budget 5x", "training.budget: found '5x'"),
+        ("train {recipe} --seed one", 'Invalid value for --seed: unable to convert "one"'),
+        ("train {recipe} --seeds 0", "--seeds: found 0"),
+        ("train {recipe} --resume run", "--resume: found other settings beside it"),
+        ("train nothing.toml", "recipe nothing.toml: can't be read"),
+        ("train {recipe} --data.source.x 1", "data.source has no settings of its own"),
+        ("evaluate", "parameter RUN requires an argument"),
+        ("predict bundle a.png --json --csv", "found both --json and --csv"),
+        ("record run", "parameter --name requires an argument"),
+        ("docs check", "parameter FILES requires an argument"),
+    ],
+)
+def test_wrong_use_is_one_sentence_on_stderr_and_exit_code_2(
+    words: str, message: str, recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.format(recipe=recipe).split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message.lower() in err.lower()
+
+
+def test_work_that_fails_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["record", "nowhere", "--name", "x"]) == 1
+    assert capsys.readouterr().err.startswith("error: run nowhere: no such folder")
+
+
+def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["record", "nowhere", "--name", "x", "--debug"]) == 1
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert err.splitlines()[-1].startswith("error: run nowhere")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (KeyboardInterrupt("go on with --resume"), 130, "interrupted: go on with --resume\n"),
+        (DataError("a file is bad"), 1, "error: a file is bad\n"),
+        (OSError(28, "No space left on device", "x.bin"), 1, "error: x.bin: No space left"),
+        (MemoryError(), 1, "error: out of memory"),
+        (ZeroDivisionError("by zero"), 1, "error: unexpected ZeroDivisionError (by zero)"),
+    ],
+)
+def test_what_a_command_raises_becomes_a_line_and_a_code(
+    error: BaseException,
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(folder: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("clearsight.ledger.list_runs", fail)
+    assert main(["runs"]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(message)
+    assert err.count("\n") == 1
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> None:
+    for number in range(300):
+        create_run(tmp_path / f"run{number}", Config(), {})
+    command = f"'{sys.executable}' -m clearsight runs '{tmp_path}' | head -1"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert result.stdout.startswith("run ")
+    assert result.stderr == ""
+
+
+def test_recipes_lists_and_shows(capsys: pytest.CaptureFixture[str], recipe: str) -> None:
+    assert main(["recipes"]) == 0
+    assert "airnet94" in capsys.readouterr().out
+    assert main(["recipes", recipe]) == 0
+    assert capsys.readouterr().out == RECIPE
+    assert main(["recipes", recipe, "--json"]) == 0
+    table = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert table["data"]["source"] == "digits"
+    assert table["phases"][0]["epochs"] == 1.0
+
+
+def test_runs_lists_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", str(tmp_path)]) == 0
+    assert "no runs in" in capsys.readouterr().out
+    create_run(tmp_path / "first", Config(name="resnet20"), {})
+    assert main(["runs", str(tmp_path)]) == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split()[:3] == ["run", "recipe", "data"]
+    assert row.split()[1:5] == ["resnet20", "cifar10", "0", "started"]
+    assert main(["runs", str(tmp_path), "--json"]) == 0
+    [entry] = json.loads(capsys.readouterr().out)["runs"]
+    assert entry["state"] == "started"
+
+
+def test_docs_check_prints_the_places_and_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- results:*:table -->typed<!-- /results -->\n", "utf-8")
+    results = ["--results", str(tmp_path)]
+    assert main(["docs", "check", str(page), *results]) == 1
+    assert f"{page}:1: found" in capsys.readouterr().out
+    assert main(["docs", "render", str(page), *results]) == 0
+    assert capsys.readouterr().out == f"{page}\n"
+    assert main(["docs", "check", str(page), *results]) == 0
