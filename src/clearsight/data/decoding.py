@@ -107,6 +107,11 @@ def read_image(encoded: bytes | Path, name: str) -> Image.Image:
         raise DataError(f"{name}: {error}") from error
 
 
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An opened Pillow image as `read_image` would give its file."""
+    return _convert(image, Findings())
+
+
 def decode_records(records: Records, size: int, fit: Fit) -> Iterator[Chunk]:
     """The records' images, fitted, in order, in chunks decoded on all cores.
 
