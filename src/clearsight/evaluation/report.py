@@ -1,0 +1,253 @@
+"""`report.html`: a run on one page that needs nothing else, from the run folder's files only."""
+
+import base64
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from clearsight.evaluation.intervals import wilson
+from clearsight.figures.style import DPI
+from clearsight.runs import Run, read_csv, write_text
+
+PAIRS_SHOWN = 15
+CSS_PX_PER_INCH = 96
+
+# (section, figure, caption, what a reader who can't see it should know), in reading order.
+_FIGURES = (
+    ("training", r"(?:phase(\d+)_)?training_curves", "Training curves",
+     "Loss and accuracy per epoch on training and validation images, with the lines of chance and "
+     "target."),
+    ("classes", "per_class", "Precision, recall and F1 per class, best F1 first",
+     "Bars of the numbers in the table of classes."),
+    ("classes", "confusion_matrix", "Confusion matrix",
+     "Counts of images by true class (rows) and predicted class (columns)."),
+    ("classes", "worst_mistakes", "Worst mistakes: wrong predictions the model was most sure of",
+     "Images, each with the predicted class, its probability, and the true class."),
+    ("explanation", "gradcam_samples", "Grad-CAM samples",
+     "Images and the regions that spoke for the predicted class: three right, three wrong."),
+    ("explanation", "gradcam_confusion_analysis", "Grad-CAM confusion analysis",
+     "For the most frequent confusions, the regions that spoke for the predicted and for the true "
+     "class."),
+    ("data", "sample_images", "Sample images, one per class", "One image of each class."),
+    ("data", "class_distribution", "Images per class and part",
+     "Bars of the number of images of each class in each part."),
+    ("data", "augmentation_examples", "Augmentation examples, as this recipe draws them",
+     "Training images and several augmented versions of each."),
+)  # fmt: skip
+
+_FILES = (
+    ("recipe.toml", "the recipe, every field resolved"),
+    ("environment.json", "the machine, versions and code"),
+    ("split.json", "the split, as content hashes of its images"),
+    ("history.csv", "loss, accuracy and learning rate per epoch"),
+    ("timing.csv", "seconds and images per second per epoch"),
+    ("checkpoints/best", "the best weights by validation"),
+    ("checkpoints/last", "the last weights, and what --resume needs"),
+    ("evaluation.json", "every number of this page's result"),
+    ("predictions.parquet", "every probability for every measured image"),
+    ("figures", "the figures of this page as PNG"),
+    ("bundle", "the exported model"),
+)
+
+
+def write_report(run: Run) -> Path:
+    """Writes `run.report` from what lies in the run folder, and returns its path.
+
+    The page holds its figures itself and names no outside address. Files the run does not have
+    yet are left out. Raises `RunError` where the disk refuses.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": _percent, "count": _count, "duration": _duration}
+    write_text(run.report, environment.get_template("report.html.jinja").render(_content(run)))
+    return run.report
+
+
+def _content(run: Run) -> dict[str, Any]:
+    evaluation, manifest = _json(run.evaluation), _json(run.split)
+    history = read_csv(run.history) if run.history.is_file() else []
+    config = run.config()
+    return {
+        "name": run.path.resolve().name,
+        "config": config,
+        "evaluation": evaluation,
+        "verdict": _verdict(evaluation) if evaluation else None,
+        "strip": _strip(evaluation) if evaluation else None,
+        "validation": _best_validation(history, manifest),
+        "epochs": len(history),
+        "pairs": _pairs(evaluation) if evaluation else None,
+        "figures": _figures(run.figures),
+        "split": _split(manifest) if manifest else None,
+        "recipe": run.recipe.read_text(encoding="utf-8"),
+        "environment": _flat(_json(run.environment) or {}),
+        "folder": shlex.quote(str(run.path)),
+        "files": [(name, about) for name, about in _FILES if (run.path / name).exists()],
+    }
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _verdict(evaluation: Mapping[str, Any]) -> tuple[str, str] | None:
+    """(`reached`, `open` or `missed`; a sentence) on the target, None without one."""
+    target, accuracy = evaluation["target"], evaluation["accuracy"]
+    if target is None:
+        return None
+    gap = 100 * abs(accuracy["value"] - target)
+    size = "exactly" if gap == 0 else f"by {gap:.2f} percentage points"
+    if accuracy["low"] >= target:
+        return "reached", f"reached {size}; the whole interval lies above it"
+    if accuracy["value"] >= target:
+        return "open", f"reached {size}, but the interval extends below it"
+    if accuracy["high"] >= target:
+        return "open", f"missed {size}, but the interval extends above it"
+    return "missed", f"missed {size}; the whole interval lies below it"
+
+
+def _strip(evaluation: Mapping[str, Any]) -> dict[str, float | None]:
+    """Positions, in per cent of the width, of accuracy, interval and target on one zoomed axis."""
+    accuracy, target = evaluation["accuracy"], evaluation["target"]
+    values = [accuracy["low"], accuracy["high"], *([] if target is None else [target])]
+    margin = max(0.3 * (max(values) - min(values)), 0.005)
+    start, end = max(0.0, min(values) - margin), min(1.0, max(values) + margin)
+
+    def place(value: float) -> float:
+        return round(100 * (value - start) / (end - start), 2)
+
+    return {
+        "start": start,
+        "end": end,
+        "low": place(accuracy["low"]),
+        "high": place(accuracy["high"]),
+        "value": place(accuracy["value"]),
+        "target": None if target is None else place(target),
+    }
+
+
+def _best_validation(
+    history: list[dict[str, Any]], manifest: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """The best epoch by validation accuracy, with its n and interval; None where none was kept."""
+    rows = [row for row in history if row.get("val_accuracy") is not None]
+    if not rows or manifest is None:
+        return None
+    best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    n = len(manifest["parts"]["validation"]["ids"])
+    low, high = wilson(round(best["val_accuracy"] * n), n)
+    accuracy = {"value": best["val_accuracy"], "low": low, "high": high}
+    return {"epoch": best["epoch"], "n": n, "accuracy": accuracy}
+
+
+def _pairs(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """The most frequent confusions, each with its share of the true class."""
+    support = {row["name"]: row["support"] for row in evaluation["per_class"]}
+    pairs = evaluation["pairs"]
+    return {
+        "rows": [pair | {"share": pair["count"] / support[pair["true"]]} for pair in pairs][
+            :PAIRS_SHOWN
+        ],
+        "kinds": len(pairs),
+        "mistakes": sum(pair["count"] for pair in pairs),
+    }
+
+
+def _figures(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """By section, what the page needs of each PNG there is; unknown ones come under `further`."""
+    sections: dict[str, list[dict[str, Any]]] = {
+        name: [] for name in ("training", "classes", "explanation", "data", "further")
+    }
+    # Phase 10 comes after phase 9.
+    left = sorted(folder.glob("*.png"), key=lambda path: (len(path.stem), path.stem))
+    for section, pattern, caption, about in _FIGURES:
+        for path in list(left):
+            match = re.fullmatch(pattern, path.stem)
+            if match:
+                phase = f", phase {match[1]}" if match.groups() and match[1] else ""
+                sections[section].append(_figure(path, caption + phase, about))
+                left.remove(path)
+    sections["further"] = [_figure(p, p.stem.replace("_", " ").capitalize(), "") for p in left]
+    return sections
+
+
+def _figure(path: Path, caption: str, about: str) -> dict[str, Any]:
+    with Image.open(path) as image:
+        width, height = (round(side * CSS_PX_PER_INCH / DPI) for side in image.size)
+    data = base64.b64encode(path.read_bytes()).decode()
+    return {
+        "caption": caption,
+        "about": about,
+        "width": width,
+        "height": height,
+        "source": Markup("data:image/png;base64,") + data,
+    }
+
+
+def _split(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    parts = []
+    for name, part in manifest["parts"].items():
+        counts = manifest["counts"][name].values()
+        parts.append(
+            {
+                "name": name,
+                "n": len(part["ids"]),
+                "fewest": min(counts, default=0),
+                "most": max(counts, default=0),
+                "how": part["how"],
+            }
+        )
+    return {
+        "source": manifest["source"],
+        "classes": manifest["classes"],
+        "size": manifest["size"],
+        "fit": manifest["fit"],
+        "seed": manifest["seed"],
+        "hash": manifest["hash"],
+        "parts": parts,
+    }
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    """(key, value) as text; nested keys are joined, what is unknown is left out."""
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        name = f"{before}{key}".replace("_", " ")
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{name} ")
+        elif isinstance(value, bool):
+            rows.append((name, "yes" if value else "no"))
+        elif value is not None:
+            rows.append((name, str(value)))
+    return rows
+
+
+def _percent(fraction: float | None, digits: int = 2) -> str:
+    """`94.06 %` with a no-break space, a dash for None."""
+    return "–" if fraction is None else f"{100 * fraction:.{digits}f}\u00a0%"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _duration(seconds: float) -> str:
+    """`7.5 s`, `3 min 20 s` or `1 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.3g}\u00a0s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}\u00a0min {rest:02d}\u00a0s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}\u00a0h {minutes:02d}\u00a0min"
