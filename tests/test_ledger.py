@@ -13,6 +13,7 @@ MACHINE = {
     "precision": "fp32", "threads": 2, "clearsight": "0.1.0", "python": "3.11.7",
     "torch": "2.15.0", "numpy": "2.4.6", "onnxruntime": "1.31.1",
     "git": {"commit": "abc", "dirty": False}, "command": "clearsight train airnet94",
+    "started": "2025-01-02T03:04:05+00:00", "budget": None,
 }  # fmt: skip
 
 
@@ -124,13 +125,15 @@ def test_unfinished_repeated_or_missing_runs_and_bad_names_are_refused(tmp_path:
 
 def test_runs_are_listed_with_what_they_reached(tmp_path: Path) -> None:
     finished_run(tmp_path / "done", seed=1)
-    create_run(tmp_path / "begun", Config(name="resnet20"), MACHINE)
+    earlier = {"started": "2025-01-01T00:00:00+00:00"}
+    create_run(tmp_path / "begun", Config(name="resnet20"), MACHINE | earlier)
     (tmp_path / "other").mkdir()
     broken = tmp_path / "broken"
     broken.mkdir()
+    write_json(broken / "environment.json", {"started": "2024-12-31T00:00:00+00:00"})
     (broken / "recipe.toml").write_text("[data", "utf-8")
     rows = {Path(row["run"]).name: row for row in list_runs(tmp_path)}
-    assert rows.keys() == {"done", "begun", "broken"}
+    assert list(rows) == ["broken", "begun", "done"]
     assert rows["done"]["state"] == "evaluated"
     assert rows["done"]["accuracy"]["value"] == 0.9
     assert (rows["begun"]["state"], rows["begun"]["recipe"]) == ("started", "resnet20")

@@ -69,8 +69,8 @@ def list_runs(folder: Path | str = "runs") -> list[dict[str, Any]]:
 
     A run that can't be read stays in the list, with the reason under `problem`.
     """
-    found = [path.parent for path in Path(folder).glob("*/recipe.toml")]
-    return [_overview(Run(path)) for path in sorted(found, key=lambda p: (_started(p), p.name))]
+    rows = [_overview(Run(path.parent)) for path in Path(folder).glob("*/recipe.toml")]
+    return sorted(rows, key=lambda row: (row["started"], row["run"]))
 
 
 def read_entries(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
@@ -84,8 +84,9 @@ def read_entries(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
 
 
 def _overview(run: Run) -> dict[str, Any]:
-    row: dict[str, Any] = {"run": str(run.path), "started": _date(_started(run.path))}
+    row: dict[str, Any] = {"run": str(run.path), "started": ""}
     try:
+        row["started"] = _read_json(run.environment)["started"]
         config = run.config()
         row |= {"recipe": config.name, "data": config.data.source, "seed": config.training.seed}
         if not run.evaluation.is_file():
@@ -95,14 +96,6 @@ def _overview(run: Run) -> dict[str, Any]:
         return row | {key: evaluation[key] for key in ("split", "n", "tta", "accuracy")}
     except ClearsightError as error:
         return row | {"state": "unreadable", "problem": str(error)}
-
-
-def _started(path: Path) -> float:
-    return (path / "recipe.toml").stat().st_mtime
-
-
-def _date(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _facts(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -121,7 +114,7 @@ def _facts(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
         accuracy["none"] = evaluation["accuracy_without_tta"] | {"n": evaluation["n"]}
     own = {
         "seed": config.training.seed,
-        "date": _date(run.evaluation.stat().st_mtime),
+        "started": environment["started"],
         "git": environment["git"],
         "accuracy": accuracy,
         "target": evaluation["target"],
@@ -134,7 +127,7 @@ def _facts(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
         "recipe": config.name,
         "recipe_hash": recipe_hash(recipe),
         "config": table,
-        "budget": environment.get("budget"),
+        "budget": environment["budget"],
         "data": recipe.data.source,
         "split_hash": split["hash"],
         "measured_on": evaluation["split"],

@@ -15,6 +15,8 @@ from clearsight.runs import create_run
 
 RECIPE = '[data]\nsource = "digits"\n[[phases]]\nepochs = 1\n'
 
+ENVIRONMENT = {"started": "2025-01-02T03:04:05+00:00"}
+
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> str:
@@ -121,7 +123,7 @@ def test_what_a_command_raises_becomes_a_line_and_a_code(
 
 def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> None:
     for number in range(300):
-        create_run(tmp_path / f"run{number}", Config(), {})
+        create_run(tmp_path / f"run{number}", Config(), ENVIRONMENT)
     command = f"'{sys.executable}' -m clearsight runs '{tmp_path}' | head -1"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert result.stdout.startswith("run ")
@@ -142,7 +144,7 @@ def test_recipes_lists_and_shows(capsys: pytest.CaptureFixture[str], recipe: str
 def test_runs_lists_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", str(tmp_path)]) == 0
     assert "no runs in" in capsys.readouterr().out
-    create_run(tmp_path / "first", Config(name="resnet20"), {})
+    create_run(tmp_path / "first", Config(name="resnet20"), ENVIRONMENT)
     assert main(["runs", str(tmp_path)]) == 0
     head, row = capsys.readouterr().out.splitlines()
     assert head.split()[:3] == ["run", "recipe", "data"]

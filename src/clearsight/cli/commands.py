@@ -135,7 +135,8 @@ def evaluate(
     """Measure a run on its test set."""
     from clearsight import pipeline
 
-    output.show_evaluation(pipeline.evaluate(run, data_dir=data_dir, tta=tta), as_json=as_json)
+    evaluation = pipeline.evaluate(run, data_dir=data_dir, tta=tta, screen=Screen())
+    output.show_evaluation(evaluation, as_json=as_json)
 
 
 @app.command
@@ -147,15 +148,15 @@ def explain(
     /,
     *,
     layer: Annotated[str | None, Parameter(help="layer of the map; default: chosen")] = None,
+    data_dir: DataDir = None,
     out: Annotated[Path | None, Parameter(help="folder for the figures")] = None,
     as_json: Json = False,
 ) -> None:
     """Draw where the model looks (Grad-CAM), and print the figures' names."""
     from clearsight import pipeline
 
-    output.show_paths(
-        "figures", pipeline.explain(target, images, layer=layer, out=out), as_json=as_json
-    )
+    figures = pipeline.explain(target, images, layer=layer, out=out, data_dir=data_dir)
+    output.show_paths("figures", figures, as_json=as_json)
 
 
 @app.command
@@ -164,12 +165,14 @@ def export(
     /,
     *,
     out: Annotated[Path | None, Parameter(help="bundle folder; default: bundle in the run")] = None,
+    data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Write the bundle: weights, ONNX graph, class names, model card."""
     from clearsight import pipeline
 
-    output.show_paths("bundle", [pipeline.export(run, out=out)], as_json=as_json)
+    bundle = pipeline.export(run, out=out, data_dir=data_dir, screen=Screen())
+    output.show_paths("bundle", [bundle], as_json=as_json)
 
 
 @app.command
