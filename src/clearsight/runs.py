@@ -4,12 +4,14 @@ Files appear whole or not at all: each is written beside its place and renamed i
 """
 
 import csv
+import itertools
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +97,14 @@ def create_run(path: Path, config: Config, environment: Mapping[str, Any]) -> Ru
         write_text(run.recipe, to_toml(config))
         write_json(run.environment, environment)
     return run
+
+
+def new_run_path(config: Config) -> Path:
+    """`runs/<date>-<recipe>-s<seed>`, numbered from `-2` where that is taken."""
+    today = datetime.now().astimezone().date().isoformat()
+    name = f"{today}-{config.name}-s{config.training.seed}"
+    numbered = (f"-{n}" if n > 1 else "" for n in itertools.count(1))
+    return next(p for n in numbered if not (p := Path("runs") / f"{name}{n}").exists())
 
 
 def open_run(path: Path | str) -> Run:

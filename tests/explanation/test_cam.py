@@ -39,7 +39,7 @@ def small_model(seed: int = 0) -> Classifier:
     )
     return Classifier(
         name="small",
-        preprocess=Preprocess(MEAN, STD),
+        preprocess=Preprocess(Preprocess(MEAN, STD)),
         backbone=backbone,
         head=nn.Linear(12, 4),
         classes=("a", "b", "c", "d"),
@@ -111,7 +111,7 @@ def test_a_small_network_agrees_with_pytorch_grad_cam() -> None:
 @pytest.mark.parametrize("name", ["airnet94", "resnet20"])
 def test_real_networks_agree_with_pytorch_grad_cam(name: str) -> None:
     torch.manual_seed(0)
-    model = build(name, ("a", "b", "c"), MEAN, STD).eval()
+    model = build(name, ("a", "b", "c"), Preprocess(MEAN, STD)).eval()
     images = random_images(2, 32)
     layer = choose_layer(model, (32, 32, 3))
     maps = grad_cam(model, images, torch.tensor([0, 2]))
@@ -142,14 +142,14 @@ def test_a_map_without_evidence_stays_zero() -> None:
 
 def test_the_layer_chosen_is_the_last_executed_with_a_large_enough_map() -> None:
     # airnet's last group pools 7 × 7 to 3 × 3, so its first convolution is the last large one.
-    model = build("airnet94", ("a", "b"), MEAN, STD)
+    model = build("airnet94", ("a", "b"), Preprocess(MEAN, STD))
     assert choose_layer(model, (32, 32, 3)) == "backbone.groups.2.conv1"
     assert choose_layer(small_model(), (16, 16, 3)) == "backbone.5"
     assert choose_layer(small_model(), (6, 6, 3)) == "backbone.2"
 
 
 def test_where_several_modules_give_the_same_map_the_outermost_is_named() -> None:
-    model = build("resnet20", ("a", "b"), MEAN, STD)
+    model = build("resnet20", ("a", "b"), Preprocess(MEAN, STD))
     assert choose_layer(model, (32, 32, 3)) == "backbone.stages"
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from clearsight.models.preprocess import Preprocess
 from clearsight.models.registry import build
 from clearsight.models.resnet import BUILDERS, BasicBlock, ResNet
 
@@ -82,7 +83,7 @@ def test_onnx_graph_from_raw_pixels_agrees_at_any_batch(name: str, tmp_path) -> 
     import onnxruntime
 
     torch.manual_seed(0)
-    model = build(name, CLASSES, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)).eval()
+    model = build(name, CLASSES, Preprocess((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))).eval()
     images = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
     path = tmp_path / "model.onnx"
     batch = torch.export.Dim("batch")

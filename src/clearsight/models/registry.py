@@ -22,22 +22,14 @@ def model_names() -> list[str]:
     return sorted(BUILDERS)
 
 
-def build(
-    name: str, classes: Sequence[str], mean: Sequence[float], std: Sequence[float]
-) -> Classifier:
-    """A new classifier with random weights.
-
-    `mean` and `std`: 3 each, of pixel values divided by 255. Raises `ConfigError` for a name that
-    is not in the registry.
-    """
+def build(name: str, classes: Sequence[str], preprocess: Preprocess) -> Classifier:
+    """A new classifier with random weights. Raises `ConfigError` for an unknown name."""
     if name not in BUILDERS:
-        raise ConfigError(
-            f"model.name: found {name!r}, expected one of {', '.join(model_names())}"
-        )
+        raise ConfigError(f"model.name: found {name!r}, expected one of {', '.join(model_names())}")
     backbone, head = BUILDERS[name](len(classes))
     return Classifier(
         name=name,
-        preprocess=Preprocess(mean, std),
+        preprocess=preprocess,
         backbone=backbone,
         head=head,
         classes=tuple(classes),

@@ -9,8 +9,8 @@ from clearsight.config import Config, to_toml
 from clearsight.data.batches import Batches, channel_statistics
 from clearsight.data.images import ImageSet
 from clearsight.data.splits import Split
-from clearsight.errors import RunError
 from clearsight.models.classifier import Classifier
+from clearsight.models.preprocess import Preprocess
 from clearsight.models.registry import build
 from clearsight.progress import Progress, Silent
 from clearsight.runs import Run, write_csv, write_text
@@ -38,7 +38,7 @@ def train_model(
 
     Leaves checkpoints, `history.csv` and `timing.csv` in the run folder, whole at the end of every
     epoch, and in `recipe.toml` the configuration that repeats the run exactly. With `resume` it
-    goes on after the last epoch kept there. Raises `TrainingError`, `RunError`.
+    goes on after the last epoch kept there, if training is not done. Raises `TrainingError`.
     """
     tune_allocator()
     device = pick_device(config.training.device)
@@ -57,9 +57,7 @@ def train_model(
             balanced=config.data.balance == "sampling",
         ),
         validation=_part(images, split.validation),
-        class_weights=_class_weights(images, split, device)
-        if config.data.balance == "loss"
-        else None,
+        class_weights=_class_weights(images, split, device) if by_loss else None,
         averaging=Averaging(model, config.training),
         device=device,
         precision=pick_precision(config.training.precision, device),
@@ -76,7 +74,7 @@ def train_model(
     if resuming:
         position = Position.from_dict(checkpoint.load_about(run.last)["position"])
         if position.phase >= len(config.phases):
-            raise RunError(f"run {run.path}: it has finished all its phases; nothing to resume")
+            return position.phases
 
     def keep(position: Position, is_best: bool) -> None:
         write_csv(run.history, position.history)
@@ -113,7 +111,7 @@ def new_classifier(config: Config, images: ImageSet, split: Split) -> Classifier
     """The model of `config` with the weights the seed gives, normalising by the training part."""
     mean, std = channel_statistics(images, split.train)
     with seeded(config.training.seed, "weights"):
-        model = build(config.model.name, images.classes, mean, std)
+        model = build(config.model.name, images.classes, Preprocess(mean, std))
     model.prepare(torch.from_numpy(images.images[split.train[:PREPARE_IMAGES]]))
     return model
 

@@ -1,0 +1,97 @@
+"""The figures of a run, drawn from what the run has."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from clearsight.config import Config
+from clearsight.data.augment import augment
+from clearsight.data.images import ImageSet
+from clearsight.data.splits import PARTS, Split
+from clearsight.figures.data import augmentation_examples, class_distribution, sample_images
+from clearsight.figures.evaluation import confusion_matrix, per_class, worst_mistakes
+from clearsight.figures.save import save
+from clearsight.figures.training import training_curves
+from clearsight.runs import Run, read_csv
+from clearsight.runtime import generator
+
+EXAMPLES, VARIANTS = 5, 7
+
+
+def draw_data(run: Run, config: Config, images: ImageSet, parts: Split) -> list[Path]:
+    """`sample_images`, `class_distribution` and `augmentation_examples`."""
+    first = parts.train[:2000]
+    k = len(images.classes)
+    counts = {
+        part: np.bincount(images.labels[getattr(parts, part)], minlength=k).tolist()
+        for part in PARTS
+        if len(getattr(parts, part))
+    }
+    originals = torch.from_numpy(np.array(images.images[parts.train[:EXAMPLES]]))
+    repeated = originals.repeat_interleave(VARIANTS, 0)
+    augmented, _ = augment(
+        repeated,
+        torch.from_numpy(images.labels[parts.train[:EXAMPLES]]).repeat_interleave(VARIANTS),
+        config=config.augment,
+        epoch=0,
+        indices=torch.arange(len(repeated)),
+        generator=generator(config.training.seed, "augmentation examples"),
+        classes=k,
+    )
+    rows = augmented.view(len(originals), VARIANTS, *originals.shape[1:])
+    return _save(
+        run,
+        sample_images=sample_images(images.images[first], images.labels[first], images.classes),
+        class_distribution=class_distribution(counts, images.classes),
+        augmentation_examples=augmentation_examples(originals.numpy(), rows.numpy()),
+    )
+
+
+def draw_training(run: Run, config: Config) -> list[Path]:
+    """`training_curves`; with several phases `phase1_training_curves` and so on."""
+    history = read_csv(run.history)
+    chance, target = 1 / _class_count(run), config.evaluation.target
+    if len(config.phases) == 1:
+        title = f"Training of {config.model.name}"
+        curves = training_curves(history, chance=chance, target=target, title=title)
+        return _save(run, training_curves=curves)
+    figures = {}
+    for number, phase in enumerate(config.phases, 1):
+        rows = [row for row in history if row["phase"] == number]
+        figures[f"phase{number}_training_curves"] = training_curves(
+            rows, chance=chance, target=target, title=f"Phase {number}: {phase.name}"
+        )
+    return _save(run, **figures)
+
+
+def draw_evaluation(
+    run: Run,
+    evaluation: dict[str, Any],
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+) -> list[Path]:
+    """`confusion_matrix`, `per_class` and `worst_mistakes` of the measured images."""
+    classes = [row["name"] for row in evaluation["per_class"]]
+    return _save(
+        run,
+        confusion_matrix=confusion_matrix(evaluation["confusion"], classes),
+        per_class=per_class(evaluation["per_class"]),
+        worst_mistakes=worst_mistakes(pixels, labels, probabilities, classes),
+    )
+
+
+def _class_count(run: Run) -> int:
+    import json
+
+    return len(json.loads(run.split.read_text(encoding="utf-8"))["classes"])
+
+
+def _save(run: Run, **figures: Any) -> list[Path]:
+    paths = []
+    for name, figure in figures.items():
+        paths.append(run.figures / f"{name}.png")
+        save(figure, paths[-1])
+    return paths

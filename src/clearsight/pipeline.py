@@ -1,0 +1,276 @@
+"""The way through: data → split → train → evaluate → explain → report, and on to a bundle.
+
+Each function works on a run folder and finds all it needs there and in the data.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clearsight import export as exporting
+from clearsight.bundle import MANIFEST, read_bundle
+from clearsight.config import Config, DataConfig, recipe_hash
+from clearsight.data import audit as auditing
+from clearsight.data.images import ImageSet
+from clearsight.data.sources import load_images
+from clearsight.data.splits import Split, from_manifest, manifest, split
+from clearsight.errors import DataError, RunError, UsageError
+from clearsight.evaluation.metrics import TTA, evaluate_probabilities, predict_probabilities
+from clearsight.evaluation.predictions import read_predictions, write_predictions
+from clearsight.evaluation.report import write_report
+from clearsight.explanation.explain import explain_images, explain_run
+from clearsight.models.classifier import Classifier
+from clearsight.pictures import draw_data, draw_evaluation, draw_training
+from clearsight.progress import Progress, Silent, counting
+from clearsight.runs import Run, create_run, new_run_path, open_run, write_json
+from clearsight.runtime import environment, pick_device, pick_precision
+from clearsight.training.checkpoint import load_about, load_classifier
+from clearsight.training.train import train_model
+
+
+def train(
+    config: Config,
+    *,
+    out: Path | None = None,
+    data_dir: Path | str | None = None,
+    resume: Path | None = None,
+    screen: Progress | None = None,
+) -> Run:
+    """Trains, validates, then measures on test, explains and reports; returns the run.
+
+    `out` is the run folder, default `runs/<date>-<recipe>-s<seed>`. `resume` is a run to go on
+    with after its last whole epoch; `config` must then be its own. Raises `ClearsightError`s, and
+    leaves no run folder where the data can't be had.
+    """
+    screen = screen or Silent()
+    if resume is None:
+        path = out or new_run_path(config)
+        images = load_data(config, data_dir, screen)
+        parts = split(images, config.data)
+        run = start_run(path, config, images, parts)
+    else:
+        run = open_run(resume)
+        if run.evaluation.is_file():
+            raise RunError(f"run {resume}: it is finished; `clearsight evaluate` measures it again")
+        images = load_data(config, data_dir, screen)
+        parts = from_manifest(images, read_json(run.split))
+    screen.say(f"run {run.path}: {describe(images, parts)}")
+    draw_data(run, config, images, parts)
+    train_model(run, config, images, parts, resume=resume is not None, progress=screen)
+    evaluate(run, images=images, screen=screen)
+    explain(run, images=images)
+    write_report(run)
+    return run
+
+
+def start_run(path: Path, config: Config, images: ImageSet, parts: Split) -> Run:
+    """A new run folder with recipe, environment and split."""
+    device = pick_device(config.training.device)
+    about = environment(device, pick_precision(config.training.precision, device))
+    about |= {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "budget": config.training.budget,
+    }
+    run = create_run(path, config, about)
+    write_json(run.split, manifest(images, parts, config.data))
+    return run
+
+
+def evaluate(
+    run: Run | Path | str,
+    *,
+    data_dir: Path | str | None = None,
+    tta: TTA | None = None,
+    images: ImageSet | None = None,
+    screen: Progress | None = None,
+) -> dict[str, Any]:
+    """Measures a run's model on its test part; returns, and writes, `evaluation.json`.
+
+    The part is the validation part where the split has no test part, and named so. Also leaves
+    `predictions.parquet`, the figures and the report. `images` are the run's, where they are
+    loaded already.
+    """
+    run = as_run(run)
+    screen = screen or Silent()
+    config = run.config()
+    images = load_data(config, data_dir, screen) if images is None else images
+    part, where = measured_part(run, images)
+    about = load_about(run.last)
+    model = load_classifier(run.weights)
+    tta = config.evaluation.tta if tta is None else tta
+    pixels, labels = images.images[where], images.labels[where]
+
+    probabilities = _predict(model, pixels, "none", f"measuring on {part}", screen)
+    plain = None
+    if tta != "none":
+        plain = probabilities
+        probabilities = _predict(model, pixels, tta, f"with augmentation {tta}", screen)
+    evaluation = evaluate_probabilities(
+        probabilities, labels, model.classes, split=part, tta=tta,
+        target=config.evaluation.target, phases=about["position"]["phases"], without_tta=plain,
+    )  # fmt: skip
+    write_predictions(run.predictions, images.ids[where], labels, probabilities, model.classes)
+    write_json(run.evaluation, evaluation)
+    draw_training(run, config)
+    draw_evaluation(run, evaluation, pixels, labels, probabilities)
+    write_report(run)
+    return evaluation
+
+
+def explain(
+    target: Run | Path | str,
+    files: Sequence[Path] = (),
+    *,
+    layer: str | None = None,
+    out: Path | None = None,
+    data_dir: Path | str | None = None,
+    images: ImageSet | None = None,
+) -> list[Path]:
+    """Grad-CAM figures of a run's test part, or of image files by a run or a bundle.
+
+    Without `files` a run's go into its figures; figures of files go into `out`, default
+    `explanations`. `layer` is a module's name; default: the last with a map of at least 4 × 4.
+    """
+    if not isinstance(target, Run) and (Path(target) / MANIFEST).is_file():
+        bundle = read_bundle(target)
+        if not files:
+            raise UsageError(f"explain {target}: a bundle holds no images; name some image files")
+        model, size, fit = bundle.classifier(), bundle.size, bundle.fit
+        return explain_images(
+            model, files, size=size, fit=fit, out=out or Path("explanations"), layer=layer
+        )
+    run = as_run(target)
+    model = load_classifier(run.weights)
+    if files:
+        about = load_about(run.weights)["data"]
+        return explain_images(
+            model, files, size=about["size"], fit=about["fit"],
+            out=out or Path("explanations"), layer=layer,
+        )  # fmt: skip
+    images = load_data(run.config(), data_dir, Silent()) if images is None else images
+    _, where = measured_part(run, images)
+    predictions = read_predictions(run.predictions)
+    return explain_run(
+        model, images.images[where], images.labels[where], predictions.probabilities,
+        model.classes, out or run.figures, layer=layer,
+    )  # fmt: skip
+
+
+def export(
+    run: Run | Path | str,
+    *,
+    out: Path | None = None,
+    data_dir: Path | str | None = None,
+    images: ImageSet | None = None,
+    screen: Progress | None = None,
+) -> Path:
+    """Writes the bundle of a measured run, default into the run folder; returns its path."""
+    run = as_run(run)
+    screen = screen or Silent()
+    if not run.evaluation.is_file():
+        raise RunError(
+            f"run {run.path}: it was not measured yet; finish it with "
+            f"`clearsight train --resume {run.path}`"
+        )
+    config, surroundings = run.config(), read_json(run.environment)
+    images = load_data(config, data_dir, screen) if images is None else images
+    part, where = measured_part(run, images)
+    seeds = {"seed": config.training.seed, "split_hash": read_json(run.split)["hash"]}
+    with counting(screen) as report:
+        return exporting.export(
+            load_classifier(run.weights),
+            out=out or run.bundle,
+            fit=images.fit,
+            size=images.size,
+            metrics=read_json(run.evaluation),
+            provenance={
+                "recipe": config.name,
+                "recipe_hash": recipe_hash(config),
+                "data": images.name,
+                **seeds,
+                "trained": surroundings["started"],
+                "git": surroundings["git"],
+                "versions": {k: surroundings[k] for k in ("clearsight", "python", "torch")},
+            },
+            test_images=images.images[where],
+            progress=lambda done, total: report(f"comparing engines on {part}", done, total),
+        )
+
+
+def audit(
+    source: str,
+    *,
+    data_dir: Path | str | None = None,
+    out: Path | None = None,
+    screen: Progress | None = None,
+) -> auditing.AuditReport:
+    """Looks a data set over as it would be split by default; figures go into `out`, if given."""
+    corrupt: list[str] = []
+    config = Config(data=DataConfig(source=source))
+    images = load_data(
+        config, data_dir, screen or Silent(),
+        on_corrupt=lambda place, reason: corrupt.append(f"{place}: {reason}"),
+    )  # fmt: skip
+    report = auditing.audit(images, split(images, config.data), corrupt=tuple(corrupt))
+    return report
+
+
+def load_data(
+    config: Config,
+    data_dir: Path | str | None,
+    screen: Progress,
+    *,
+    on_corrupt: Callable[[str, str], None] | None = None,
+    download: bool = True,
+) -> ImageSet:
+    """The images of a recipe, with progress on the screen."""
+    with counting(screen) as report:
+        return load_images(
+            config.data.source, size=config.data.size, fit=config.data.fit, data_dir=data_dir,
+            progress=report, on_corrupt=on_corrupt, download=download,
+        )  # fmt: skip
+
+
+def measured_part(run: Run, images: ImageSet) -> tuple[str, np.ndarray]:
+    """(name, int64 positions) of the part a run is measured on: test, else validation."""
+    parts = from_manifest(images, read_json(run.split))
+    for name in ("test", "validation"):
+        where = getattr(parts, name)
+        if len(where):
+            return name, where
+    raise DataError(
+        f"{images.name}: the split has neither test nor validation images to measure on; "
+        "set data.test or data.validation above 0"
+    )
+
+
+def describe(images: ImageSet, parts: Split) -> str:
+    """One line: name, sizes of the parts, classes, side."""
+    counts = ", ".join(f"{len(getattr(parts, p)):,} {p}" for p in ("train", "validation", "test"))
+    return f"{images.name}, {counts}, {len(images.classes)} classes, {images.size} px"
+
+
+def as_run(run: Run | Path | str) -> Run:
+    return run if isinstance(run, Run) else open_run(run)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file of a run. Raises `RunError` where it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: can't be read ({error}); train again") from error
+
+
+def _predict(
+    model: Classifier, pixels: np.ndarray, tta: TTA, what: str, screen: Progress
+) -> np.ndarray:
+    """In fp32, as the bundle will compute."""
+    with counting(screen) as report:
+        return predict_probabilities(
+            model, pixels, tta=tta, progress=lambda done, total: report(what, done, total)
+        )
