@@ -127,6 +127,14 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_json(path: Path) -> Any:
+    """The content of `write_json`. Raises `RunError` where it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: can't be read as JSON ({error}); restore or remove it") from error
+
+
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """`rows` under the first row's keys, atomically; None is an empty cell."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
