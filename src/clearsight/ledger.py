@@ -1,7 +1,6 @@
 """The ledger: one JSON file per recorded result. The documents' numbers come from there."""
 
 import dataclasses
-import json
 import re
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 from clearsight.config import Config, recipe_hash, to_table
 from clearsight.errors import ClearsightError, RunError, UsageError
-from clearsight.runs import Run, open_run, read_csv, write_json
+from clearsight.runs import Run, open_run, read_csv, read_json, write_json
 
 RESULTS = Path("results")
 HARDWARE = ("platform", "cpu", "cores", "memory_gib", "device", "precision", "threads")
@@ -77,7 +76,7 @@ def read_entries(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
     """The ledger's entries of recorded runs by name, in the order of their names."""
     entries = {}
     for path in sorted(folder.glob("*.json")):
-        entry = _read_json(path)
+        entry = read_json(path)
         if entry.get("kind") == "runs":
             entries[path.stem] = entry
     return entries
@@ -86,12 +85,12 @@ def read_entries(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
 def _overview(run: Run) -> dict[str, Any]:
     row: dict[str, Any] = {"run": str(run.path), "started": ""}
     try:
-        row["started"] = _read_json(run.environment)["started"]
+        row["started"] = read_json(run.environment)["started"]
         config = run.config()
         row |= {"recipe": config.name, "data": config.data.source, "seed": config.training.seed}
         if not run.evaluation.is_file():
             return row | {"state": "trained" if run.last.is_dir() else "started"}
-        evaluation = _read_json(run.evaluation)
+        evaluation = read_json(run.evaluation)
         row |= {"state": "exported" if run.bundle.is_dir() else "evaluated"}
         return row | {key: evaluation[key] for key in ("split", "n", "tta", "accuracy")}
     except ClearsightError as error:
@@ -107,8 +106,8 @@ def _facts(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
                 f"run {run.path}: found no {path.name}, so nothing to record; "
                 f"finish it first with `clearsight train --resume {run.path}`"
             )
-    config, evaluation = run.config(), _read_json(run.evaluation)
-    environment, split = _read_json(run.environment), _read_json(run.split)
+    config, evaluation = run.config(), read_json(run.evaluation)
+    environment, split = read_json(run.environment), read_json(run.split)
     accuracy = {evaluation["tta"]: evaluation["accuracy"] | {"n": evaluation["n"]}}
     if "accuracy_without_tta" in evaluation:
         accuracy["none"] = evaluation["accuracy_without_tta"] | {"n": evaluation["n"]}
@@ -171,10 +170,3 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(inner, dotted)
         else:
             yield dotted, inner
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: can't be read as JSON ({error}); restore or remove it") from error

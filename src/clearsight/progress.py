@@ -1,30 +1,11 @@
 """What long work says while it runs. The library reports here and never prints by itself."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import NotRequired, Protocol, TypedDict
+from typing import Any, Protocol
 
 Advance = Callable[[int], None]
-
-
-class EpochRow(TypedDict):
-    """One epoch, in the names of `history.csv` and `timing.csv`.
-
-    `epoch` and `epochs` are 1-based counts within the run; accuracies are 0–1; `images_per_second`
-    counts training images; `seconds_left` is the estimate for the whole training. The validation
-    entries are absent where there is no validation part.
-    """
-
-    phase: str
-    epoch: int
-    epochs: int
-    lr: float
-    train_loss: float
-    train_accuracy: float
-    val_loss: NotRequired[float]
-    val_accuracy: NotRequired[float]
-    images_per_second: float
-    seconds_left: float
+EpochRow = Mapping[str, Any]
 
 
 class Progress(Protocol):
@@ -39,7 +20,12 @@ class Progress(Protocol):
         ...
 
     def epoch(self, row: EpochRow) -> None:
-        """The figures of an epoch that has ended."""
+        """The figures of an epoch that has ended, in the names of `history.csv` and `timing.csv`.
+
+        `phase` (name), `epoch` and `epochs` (counts from 1 within the run), `train_loss`,
+        `train_accuracy` (0–1), `val_loss`, `val_accuracy` (absent where there is no validation
+        part), `lr`, `images_per_second` (training images), `seconds_left` (estimate).
+        """
         ...
 
 

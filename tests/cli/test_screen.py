@@ -4,9 +4,8 @@ import sys
 import pytest
 
 from clearsight.cli.screen import Screen, clock
-from clearsight.progress import EpochRow
 
-ROW: EpochRow = {
+ROW = {
     "phase": "train", "epoch": 3, "epochs": 12, "lr": 0.24, "train_loss": 1.2345,
     "train_accuracy": 0.5, "val_loss": 1.1, "val_accuracy": 0.625, "images_per_second": 5123.4,
     "seconds_left": 65.4,
@@ -27,7 +26,7 @@ def test_epochs_are_aligned_lines_below_one_header(capfd: pytest.CaptureFixture[
 
 def test_without_validation_its_columns_hold_a_dash(capfd: pytest.CaptureFixture[str]) -> None:
     row = {key: value for key, value in ROW.items() if not key.startswith("val_")}
-    Screen().epoch(row)  # ty: ignore[invalid-argument-type]
+    Screen().epoch(row)
     assert capfd.readouterr().err.splitlines()[1].split().count("–") == 2
 
 

@@ -50,11 +50,11 @@ def demo(
     out: Annotated[Path | None, Parameter(help="run folder; default: a new one in runs")] = None,
 ) -> None:
     """Audit, train, evaluate, explain and export a first model, all in one go."""
-    from clearsight import pipeline
+    from clearsight.demo import demo
     from clearsight.parsing import parse_duration
 
     seconds = parse_duration(budget, "--budget")
-    pipeline.demo(budget=seconds, data_dir=data_dir, out=out, screen=Screen())
+    output.show_demo(demo(budget=seconds, data_dir=data_dir, out=out, screen=Screen()))
 
 
 @app.command

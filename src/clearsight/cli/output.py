@@ -14,6 +14,7 @@ from clearsight.cli.screen import clock
 
 if TYPE_CHECKING:  # `clearsight --help` shall be quick
     from clearsight.config import Config
+    from clearsight.data.audit import AuditReport
     from clearsight.predict import Prediction
     from clearsight.runs import Run
 
@@ -55,8 +56,9 @@ def show_paths(key: str, paths: Sequence[Path], *, as_json: bool = False) -> Non
 def show_trained(runs: "Sequence[Run]", *, as_json: bool) -> None:
     """What each finished run reached; over several seeds also mean, deviation and range."""
     from clearsight.ledger import spread
+    from clearsight.runs import read_json
 
-    evaluations = [json.loads(run.evaluation.read_text(encoding="utf-8")) for run in runs]
+    evaluations = [read_json(run.evaluation) for run in runs]
     over_seeds = spread([evaluation["accuracy"]["value"] for evaluation in evaluations])
     if as_json:
         rows = [
@@ -75,6 +77,35 @@ def show_trained(runs: "Sequence[Run]", *, as_json: bool) -> None:
                 f"from {percent(over_seeds['min'])} to {percent(over_seeds['max'])}"
             ]
         )
+
+
+def show_demo(run: "Run") -> None:
+    """The last screen of the demo: what was reached, where it lies, what to try next."""
+    from clearsight.runs import read_json
+
+    show_lines(
+        [
+            "",
+            *evaluation_lines(read_json(run.evaluation)),
+            "",
+            f"report   {run.report}  (open it in a browser)",
+            f"figures  {run.figures}",
+            f"bundle   {run.bundle}  (the model, its ONNX graph and its card)",
+            "",
+            "Next, try",
+            f"  clearsight predict {run.bundle} IMAGE.png",
+            f"  clearsight explain {run.bundle} IMAGE.png",
+            "  clearsight train resnet20 --data YOUR_FOLDER --budget 5m",
+        ]
+    )
+
+
+def show_audit(report: "AuditReport", *, as_json: bool) -> None:
+    """What was found in a data set."""
+    if as_json:
+        show_json(report.to_dict())
+    else:
+        show_lines(report.lines())
 
 
 def show_evaluation(evaluation: Mapping[str, Any], *, as_json: bool) -> None:
