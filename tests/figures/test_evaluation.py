@@ -52,7 +52,7 @@ def test_worst_mistakes_are_the_most_confident_wrong_ones() -> None:
     probabilities = np.array([[0.6, 0.4], [0.95, 0.05], [0.9, 0.1], [0.01, 0.99]])
     figure = worst_mistakes(images, np.array([1, 0, 1, 1]), probabilities, ("cat", "dog"), n=12)
     assert [int(axes.images[0].get_array()[0, 0, 0]) for axes in figure.axes] == [2, 0]
-    assert [text.get_text() for text in figure.axes[0].texts] == ["cat 90.0%", "is dog"]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["cat 90.0 %", "is dog"]
 
 
 def test_worst_mistakes_stop_at_n(tmp_path: Path) -> None:

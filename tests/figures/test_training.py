@@ -39,7 +39,7 @@ def test_curves_lines_and_best_epoch() -> None:
     written = texts(figure)
     for part in ("airnet94", "training", "validation", "chance 10 %", "target 90 %"):
         assert part in written
-    assert "best validation 80.00%, epoch 5" in written
+    assert "best validation 80.00 %, epoch 5" in written
 
 
 def test_without_validation_and_target() -> None:
@@ -48,7 +48,7 @@ def test_without_validation_and_target() -> None:
     )
     assert "validation" not in written
     assert "target" not in written
-    assert "best training 83.33%, epoch 3" in written
+    assert "best training 83.33 %, epoch 3" in written
 
 
 def test_one_epoch_is_a_visible_point_on_a_whole_axis(tmp_path: Path) -> None:

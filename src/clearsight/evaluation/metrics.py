@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from clearsight.errors import ClearsightError, UsageError
 from clearsight.evaluation.intervals import wilson
+from clearsight.runtime import Precision, autocast
 
 TTA = Literal["none", "flip", "flip+shift"]
 
@@ -21,7 +22,7 @@ def predict_probabilities(
     tta: TTA = "none",
     batch: int = 500,
     device: torch.device | str | None = None,
-    precision: Literal["fp32", "bf16"] = "fp32",
+    precision: Precision = "fp32",
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Class probabilities float32 [N, K] of `images` uint8 [N, H, W, 3], in their order.
@@ -39,8 +40,7 @@ def predict_probabilities(
         raise UsageError("images: found none; give at least one image")
     where = torch.device(device) if device is not None else next(model.parameters()).device
     parts = []
-    autocast = torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16")
-    with _evaluating(model), torch.inference_mode(), autocast:
+    with _evaluating(model), torch.inference_mode(), autocast(where, precision):
         for start in range(0, len(images), batch):
             # A copy, for a memory-mapped array is read-only and tensors are not.
             pixels = torch.from_numpy(np.array(images[start : start + batch])).to(where)

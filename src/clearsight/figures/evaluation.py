@@ -56,7 +56,7 @@ def confusion_matrix(confusion: ArrayLike, classes: Sequence[str]) -> Figure:
             )  # fmt: skip
     bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=24, pad=0.02)
     bar.set_ticks([0, 0.01, 0.05, 0.2, 0.5, 1])
-    bar.ax.yaxis.set_major_formatter(PercentFormatter(1))
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     bar.ax.grid(visible=False)
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)
@@ -124,7 +124,11 @@ def worst_mistakes(
         axes.imshow(images[index])
         axes.set_axis_off()
         lines = (
-            (f"{shorten(classes[predicted[index]])} {probabilities[index].max():.1%}", WRONG, 0.0),
+            (
+                f"{shorten(classes[predicted[index]])} {100 * probabilities[index].max():.1f} %",
+                WRONG,
+                0.0,
+            ),
             (f"is {shorten(classes[labels[index]])}", RIGHT, -0.13),
         )
         for text, colour, y in lines:

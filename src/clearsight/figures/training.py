@@ -60,7 +60,7 @@ def _finish_accuracies(
     axes: Axes, history: Sequence[Mapping[str, Any]], chance: float, target: float | None
 ) -> None:
     axes.set_ylim(0, 1.02)
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.axhline(chance, color=MUTED, linestyle=":", linewidth=1.2)
     _note(axes, 1, chance, "chance", below=chance > 0.06)
     if target is not None:
@@ -72,7 +72,7 @@ def _finish_accuracies(
         best = int(np.nanargmax(values))
         name = "validation" if part == "val" else "training"
         axes.set_title(
-            f"best {name} {values[best]:.2%}, epoch {history[best]['epoch']}",
+            f"best {name} {100 * values[best]:.2f} %, epoch {history[best]['epoch']}",
             loc="right", fontsize=8, fontweight="normal", color=MUTED,
         )  # fmt: skip
 

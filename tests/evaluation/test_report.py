@@ -1,0 +1,235 @@
+"""The report of a run holds everything itself, whatever the run has so far."""
+
+import base64
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clearsight.config import Config
+from clearsight.evaluation.metrics import evaluate_probabilities
+from clearsight.evaluation.report import write_report
+from clearsight.figures.evaluation import worst_mistakes
+from clearsight.figures.save import save
+from clearsight.runs import Run, create_run, write_csv, write_json
+
+CLASSES = ("cat", "<b>dog</b>", 'bird" onload="x')
+LABELS = np.repeat([0, 1, 2], 10)
+
+
+def probabilities(mistakes: int) -> np.ndarray:
+    """float [30, 3]: the first images of each class are taken for the next class."""
+    predicted = LABELS.copy()
+    predicted[:mistakes] = 1
+    return np.eye(3)[predicted] * 0.7 + 0.1
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run that has only been started."""
+    environment = {
+        "clearsight": "0.1.0", "memory_gib": 23.5, "git": {"commit": "abc123", "dirty": True},
+        "device": "cpu", "nothing": None,
+    }  # fmt: skip
+    return create_run(tmp_path / "a run", Config(), environment)
+
+
+def train(run: Run) -> None:
+    rows = [
+        {"phase": 1, "epoch": e, "step": 9 * e, "lr": 0.1, "train_loss": 1.0,
+         "train_accuracy": 0.5, "val_loss": 1.0, "val_accuracy": a}
+        for e, a in ((1, 0.5), (2, 0.8), (3, 0.7))
+    ]  # fmt: skip
+    write_csv(run.history, rows)
+    part = {"how": "given", "ids": ["x"] * 30, "labels": [0] * 30}
+    counts = dict.fromkeys(CLASSES, 10)
+    write_json(
+        run.split,
+        {
+            "source": "pets", "size": 32, "fit": "crop", "seed": 42, "classes": list(CLASSES),
+            "counts": {"train": counts, "validation": counts, "test": counts | {"cat": 9}},
+            "parts": {"train": part, "validation": part | {"ids": ["x"] * 10}, "test": part},
+            "hash": "0123abcd",
+        },
+    )  # fmt: skip
+
+
+def measure(run: Run, *, mistakes: int = 3, target: float | None = 0.65, tta: str = "flip") -> None:
+    phase = {
+        "name": "head", "epochs": 3, "best_epoch": 2, "stop_reason": "early stopping",
+        "seconds": 3725.0, "trainable": 1234567, "frozen": 0, "val_accuracy": 0.8,
+    }  # fmt: skip
+    evaluation = evaluate_probabilities(
+        probabilities(mistakes), LABELS, CLASSES, split="test", tta=tta, target=target,
+        phases=[phase], without_tta=probabilities(6) if tta != "none" else None,
+    )  # fmt: skip
+    write_json(run.evaluation, evaluation)
+
+
+def draw(run: Run, *names: str) -> None:
+    images = np.zeros((30, 8, 8, 3), np.uint8)
+    for name in names:
+        save(worst_mistakes(images, LABELS, probabilities(3), "abc"), run.figures / f"{name}.png")
+
+
+def text(run: Run) -> str:
+    """The report's HTML, with plain blanks."""
+    path = write_report(run)
+    return path.read_text(encoding="utf-8").replace("\u00a0", " ").replace("&nbsp;", " ")
+
+
+class Tags(HTMLParser):
+    """Collects elements, and fails on wrong nesting."""
+
+    VOID = ("meta", "link", "img", "br")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, tag
+        assert self.open.pop() == tag
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+def test_numbers_of_a_measured_run(run: Run) -> None:
+    train(run)
+    measure(run)
+    html = text(run)
+    for part in (
+        "90.00 %", "n = 30 images", "mean over each image and its mirror image",
+        "The target of 65.00 % is reached by 25.00 percentage points; the whole interval lies above",
+        "80.00 %", "epoch 2",  # without augmentation; the best validation accuracy
+        "early stopping", "1 h 02 min", "1,234,567",
+        "split.json", "0123abcd", "pets: 3 classes", "9 to 10",
+        "git commit", "abc123", "memory gib",
+    ):  # fmt: skip
+        assert part in html
+    assert re.search(r">74\.38 %</span> to <span [^>]*>96\.54 %<", html)  # wilson(27, 30)
+    assert "nothing" not in html
+
+
+def test_every_table_and_figure_has_words_for_who_can_not_see_it(run: Run) -> None:
+    train(run)
+    measure(run)
+    draw(run, "training_curves", "confusion_matrix")
+    html = text(run)
+    tags = Tags(html)
+    assert tags.named("html")[0]["lang"] == "en"
+    assert len(tags.named("caption")) == len(tags.named("table"))
+    assert all(image["alt"] for image in tags.named("img"))
+    targets = {attributes["id"] for _, attributes in tags.found if "id" in attributes}
+    assert {str(a["href"]).lstrip("#") for a in tags.named("a")} <= targets
+
+
+def test_names_no_outside_address(run: Run) -> None:
+    train(run)
+    measure(run)
+    draw(run, "training_curves")
+    html = text(run)
+    assert "http://" not in html
+    assert "https://" not in html
+    assert "url(" not in html
+    for _, attributes in Tags(html).found:
+        for name in ("src", "href"):
+            assert str(attributes.get(name, "#")).startswith(("data:", "#"))
+    assert "default-src 'none'" in html
+
+
+def test_embeds_every_figure_in_reading_order(run: Run) -> None:
+    measure(run)
+    names = (
+        "phase1_training_curves", "phase2_training_curves", "phase10_training_curves", "per_class",
+        "confusion_matrix", "gradcam_samples", "sample_images", "something_else",
+    )  # fmt: skip
+    draw(run, *reversed(names))
+    images = Tags(text(run)).named("img")
+    assert [str(image["alt"]).split(". ")[0] for image in images] == [
+        "Training curves, phase 1", "Training curves, phase 2", "Training curves, phase 10",
+        "Precision, recall and F1 per class, best F1 first", "Confusion matrix",
+        "Grad-CAM samples", "Sample images, one per class", "Something else",
+    ]  # fmt: skip
+    for image in images:
+        data = base64.b64decode(str(image["src"]).removeprefix("data:image/png;base64,"))
+        assert data == (run.figures / "sample_images.png").read_bytes()
+
+
+def test_class_names_are_text(run: Run) -> None:
+    train(run)
+    measure(run)
+    html = text(run)
+    assert "<b>dog" not in html
+    assert "&lt;b&gt;dog&lt;/b&gt;" in html
+    assert not [a for _, a in Tags(html).found if "onload" in a]
+
+
+def test_confusions_are_ranked_with_their_share(run: Run) -> None:
+    measure(run)
+    html = text(run)
+    assert "All confusions, most frequent first" in html
+    row = html[html.index("taken for") :]
+    assert re.search(r"cat</th><td>&lt;b&gt;dog&lt;/b&gt;</td><td[^>]*>3</td><td[^>]*>30\.0 %", row)
+
+
+def test_a_faultless_run_without_target_and_augmentation(run: Run) -> None:
+    measure(run, mistakes=0, target=None, tta="none")
+    html = text(run)
+    assert "100.00 %" in html
+    assert "no test-time augmentation" in html
+    assert "No image was mistaken" in html
+    assert "target of" not in html
+    assert "Gap to the target" not in html
+
+
+@pytest.mark.parametrize(
+    ("target", "verdict"),
+    [
+        (0.9, "reached exactly, but the interval extends below it"),
+        (0.85, "reached by 5.00 percentage points, but the interval extends below it"),
+        (0.95, "missed by 5.00 percentage points, but the interval extends above it"),
+        (0.99, "missed by 9.00 percentage points; the whole interval lies below it"),
+    ],
+)
+def test_the_verdict_minds_the_interval(run: Run, target: float, verdict: str) -> None:
+    measure(run, target=target)
+    assert f"is {verdict}." in text(run)
+
+
+def test_a_run_just_started(run: Run) -> None:
+    html = text(run)
+    Tags(html)
+    assert "has not been measured yet" in html
+    assert "[training]" in html
+    assert "Best validation accuracy" not in html
+
+
+def test_a_run_trained_but_not_measured(run: Run) -> None:
+    train(run)
+    html = text(run)
+    assert "3 epochs done" in html
+    assert "Best validation accuracy so far: 80.00 % in epoch 2" in html
+    assert "n = 10" in html
+
+
+def test_how_to_reproduce_quotes_the_folder(run: Run) -> None:
+    html = text(run)
+    assert f"clearsight train &#39;{run.path}&#39;/recipe.toml --seed 0" in html
+
+
+def test_same_run_same_report(run: Run) -> None:
+    measure(run)
+    first = write_report(run).read_bytes()
+    assert write_report(run).read_bytes() == first
