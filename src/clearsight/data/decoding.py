@@ -77,7 +77,9 @@ class Findings:
             )
         if set(self.sizes) != {(size, size)}:
             sizes += f", fitted to {size} × {size} by {fit}"
-        changed = (f"{what}: {count:,} images" for what, count in sorted(self.changes.items()))
+        changed = (
+            f"{what}: {count:,} of {total:,} images" for what, count in sorted(self.changes.items())
+        )
         return (f"{sizes}; modes: {modes}", *changed)
 
 

@@ -148,16 +148,18 @@ def from_manifest(images: ImageSet, manifest: Mapping[str, Any]) -> Split:
 def apportion(total: int, counts: Sequence[int]) -> list[int]:
     """Shares of `total` in proportion to `counts` (Hamilton's method of largest remainders).
 
-    Ties go to the first. Where `total` suffices, nobody gets nothing: the largest share gives.
+    Ties go to the first. Where `total` suffices, nobody who has something gets nothing: the largest
+    share gives.
     """
-    whole = sum(counts)
+    whole = max(1, sum(counts))
     shares = [total * count // whole for count in counts]
     by_remainder = sorted(range(len(counts)), key=lambda k: -(total * counts[k] % whole))
     for k in by_remainder[: total - sum(shares)]:
         shares[k] += 1
-    while 0 in shares and max(shares) > 1:
-        shares[shares.index(max(shares))] -= 1
-        shares[shares.index(0)] += 1
+    for k, count in enumerate(counts):
+        if count and not shares[k] and max(shares) > 1:
+            shares[shares.index(max(shares))] -= 1
+            shares[k] = 1
     return shares
 
 

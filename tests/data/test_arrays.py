@@ -1,0 +1,89 @@
+"""`.npz` files and the bundled digits."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clearsight.data.arrays import digits_source, npz_source
+from clearsight.data.records import Records
+from clearsight.errors import DataError
+
+GREY = np.arange(4 * 6 * 5, dtype=np.uint8).reshape(4, 6, 5)
+
+
+def read(path: Path, **arrays: object) -> Records:
+    np.savez(path / "set.npz", **arrays)  # ty: ignore[invalid-argument-type]
+    return npz_source(path / "set.npz").read()
+
+
+def test_reads_images_labels_classes_and_parts(tmp_path: Path) -> None:
+    parts = ["train", "val", "test", ""]
+    records = read(tmp_path, images=GREY, labels=[1, 0, 1, 1], classes=["cat", "dog"], parts=parts)
+    assert records.classes == ("cat", "dog")
+    assert records.labels.tolist() == [1, 0, 1, 1]
+    assert records.parts.tolist() == ["train", "validation", "test", ""]
+    assert np.array_equal(np.stack(records.images), GREY)
+    assert records.locate(3) == f"{tmp_path}/set.npz, image 3"
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_reads_channels(tmp_path: Path, channels: int) -> None:
+    pixels = np.repeat(GREY[..., None], channels, 3)
+    image = read(tmp_path, images=pixels, labels=[0, 1, 0, 1]).images[2]
+    assert np.array_equal(image, GREY[2] if channels == 1 else pixels[2])
+
+
+def test_reads_the_layout_of_train_and_test_arrays(tmp_path: Path) -> None:
+    records = read(tmp_path, x_train=GREY, y_train=[[3], [5], [5], [3]], x_test=GREY[:1],
+                   y_test=[[5]])  # fmt: skip
+    assert records.classes == ("3", "5")
+    assert records.labels.tolist() == [0, 1, 1, 0, 1]
+    assert records.parts.tolist() == ["train"] * 4 + ["test"]
+
+
+def test_text_labels_name_the_classes(tmp_path: Path) -> None:
+    records = read(tmp_path, images=GREY, labels=["fox", "cat", "cat", "fox"])
+    assert records.classes == ("cat", "fox")
+    assert records.labels.tolist() == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"images": GREY / 255.0, "labels": [0, 1, 0, 1]}, "images: found float64 of shape"),
+        ({"images": GREY[0], "labels": [0] * 6}, r"images: found uint8 of shape \(6, 5\)"),
+        ({"images": GREY, "labels": [0, 1]}, r"labels: found the shape \(2,\), expected a label"),
+        ({"images": GREY, "labels": [0.5] * 4}, "labels: found float64 values"),
+        ({"images": GREY, "labels": [0, 1, 0, 2], "classes": ["a", "b"]},
+         "image 3: found label 2, expected 0 to 1"),
+        ({"images": GREY, "labels": [0] * 4, "parts": ["a"] * 4}, "parts: found 'a'"),
+        ({"images": GREY, "labels": [0] * 4, "parts": ["train"]}, r"parts: found the shape \(1,\)"),
+        ({"pixels": GREY}, "found the arrays pixels, expected images and labels, or x_train"),
+    ],
+)  # fmt: skip
+def test_refuses_by_field(tmp_path: Path, arrays: dict[str, object], message: str) -> None:
+    with pytest.raises(DataError, match=rf"set\.npz.*{message}"):
+        read(tmp_path, **arrays)
+
+
+def test_refuses_pickled_objects(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"set\.npz: can't be read as \.npz .*plain arrays"):
+        read(tmp_path, images=GREY, labels=np.array([0, "a", None, 1], object))
+
+
+def test_refuses_a_damaged_file(tmp_path: Path) -> None:
+    path = tmp_path / "set.npz"
+    path.write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(DataError, match=r"set\.npz: can't be read as \.npz"):
+        npz_source(path).read()
+
+
+def test_digits_reach_from_0_to_255() -> None:
+    records = digits_source().read()
+    pixels = np.stack(records.images)
+    assert pixels.shape == (1797, 8, 8)
+    assert (pixels.min(), pixels.max()) == (0, 255)
+    assert set(np.unique(pixels)) == {round(v * 255 / 16) for v in range(17)}
+    assert records.classes == tuple("0123456789")
+    assert set(records.parts) == {""}
