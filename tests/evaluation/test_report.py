@@ -111,7 +111,7 @@ def test_numbers_of_a_measured_run(run: Run) -> None:
     html = text(run)
     for part in (
         "90.00 %", "n = 30 images", "mean over each image and its mirror image",
-        "The target of 65.00 % is reached by 25.00 percentage points; the whole interval lies above",
+        "The target of 65.00 % is reached by 25.00 percentage points; the whole interval",
         "80.00 %", "epoch 2",  # without augmentation; the best validation accuracy
         "early stopping", "1 h 02 min", "1,234,567",
         "split.json", "0123abcd", "pets: 3 classes", "9 to 10",

@@ -123,12 +123,9 @@ def worst_mistakes(
         axes = figure.add_subplot(rows, columns, place + 1)
         axes.imshow(images[index])
         axes.set_axis_off()
+        sure = f"{100 * probabilities[index].max():.1f} %"
         lines = (
-            (
-                f"{shorten(classes[predicted[index]])} {100 * probabilities[index].max():.1f} %",
-                WRONG,
-                0.0,
-            ),
+            (f"{shorten(classes[predicted[index]])} {sure}", WRONG, 0.0),
             (f"is {shorten(classes[labels[index]])}", RIGHT, -0.13),
         )
         for text, colour, y in lines:
