@@ -134,7 +134,7 @@ def test_reads_the_extracted_folder_alike(tmp_path: Path, publish: Publish) -> N
     assert extracted.fingerprint == packed.fingerprint
     assert np.array_equal(np.stack(extracted.read().images), np.stack(packed.read().images))
     (folder / "test_batch").write_bytes(b"changed")
-    with pytest.raises(DataError, match="test_batch: its MD5 checksum is .* extract"):
+    with pytest.raises(DataError, match=r"test_batch: its MD5 checksum is .* extract"):
         extracted_source(folder, layout)
 
 
@@ -149,7 +149,7 @@ def test_reads_members_of_its_folder_only(tmp_path: Path, publish: Publish) -> N
     files = cifar10_files()
     path = write_archive(tmp_path / "x.tar.gz", f"../{CIFAR10.folder}", files)
     publish(CIFAR10, path, files)
-    with pytest.raises(DataError, match="data_batch_1, .* not found in its folder"):
+    with pytest.raises(DataError, match=r"data_batch_1, .* not found in its folder"):
         archive_source(path).read()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.tar.gz"]
 
@@ -187,7 +187,7 @@ class Call:
 def test_refuses_a_pickle_that_calls_anything_else(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     evil = pickle.dumps({"data": Call(Path.touch, victim)}, protocol=2)
-    with pytest.raises(DataError, match="evil: the pickle asks for .*do not use this file"):
+    with pytest.raises(DataError, match=r"evil: the pickle asks for .*do not use this file"):
         unpickle(evil, "evil")
     assert not victim.exists()
 

@@ -18,7 +18,7 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         if self.path == "/missing":
             self.send_error(404)
             return
@@ -88,7 +88,7 @@ def test_gives_up_when_there_is_no_answer(tmp_path: Path) -> None:
 def test_says_that_nobody_listens(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    with pytest.raises(DataNotFoundError, match="can't be had .*refused"):
+    with pytest.raises(DataNotFoundError, match=r"can't be had .*refused"):
         download(f"http://127.0.0.1:{port}/file", tmp_path / "file", MD5)
 
 

@@ -107,3 +107,13 @@ def test_a_linked_class_folder_is_followed(tmp_path: Path) -> None:
     fill(tmp_path / "elsewhere", "b/1.png")
     (tmp_path / "data" / "b").symlink_to(tmp_path / "elsewhere" / "b")
     assert folder_source(tmp_path / "data").read().labels.tolist() == [0, 1]
+
+
+def test_the_working_folder_is_a_folder_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "pets", "cat/1.png", "dog/1.png")
+    monkeypatch.chdir(tmp_path / "pets")
+    source = folder_source(Path())
+    assert source.name == "pets"
+    assert source.read().images == [Path("cat/1.png"), Path("dog/1.png")]

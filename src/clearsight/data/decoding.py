@@ -31,7 +31,7 @@ from clearsight.data.records import Records
 from clearsight.errors import DataError
 
 MAX_MEGAPIXELS = 64
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif"})
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif")
 
 # Opened by their own class and not by Image.open: that one refuses a huge image without telling
 # its width and height, and warns on stderr below our limit. It is also the allow-list of formats.

@@ -40,20 +40,18 @@ def folder_source(folder: Path) -> Source:
     Raises `DataError` for an empty class folder and for class sets that differ between the parts.
     """
     listing = _Listing()
-    top = _subfolders(folder, folder, listing)
+    top = _subfolders(folder, "", listing)
     parts = _part_folders(folder, top)
     if parts:
         listing.stray += [f"{name}/" for name in top if name not in parts.values()]
-        class_sets = {}
-        for part, name in parts.items():
-            classes = _subfolders(folder / name, folder, listing)
-            class_sets[name] = classes
-            _list_classes(folder, classes, part, f"{name}/", listing)
+        class_sets = {name: _subfolders(folder, name, listing) for name in parts.values()}
         _check_same_classes(folder, class_sets)
-        classes = next(iter(class_sets.values()))
+        for part, name in parts.items():
+            _list_classes(folder, name, class_sets[name], part, listing)
+        classes = class_sets[parts["train"]]
     else:
         classes = top
-        _list_classes(folder, classes, "", "", listing)
+        _list_classes(folder, "", classes, "", listing)
     return Source(
         name=folder.resolve().name,
         fingerprint=hashlib.sha256(
@@ -113,11 +111,11 @@ def _check_same_classes(folder: Path, class_sets: dict[str, list[str]]) -> None:
             )
 
 
-def _subfolders(folder: Path, root: Path, listing: _Listing) -> list[str]:
-    """Names of the folders in `folder`, sorted; files and hidden folders go to the notes."""
+def _subfolders(root: Path, part: str, listing: _Listing) -> list[str]:
+    """Names of the folders in `root`/`part`, sorted; files and hidden folders go to the notes."""
     names = []
-    for entry in _scan(folder):
-        relative = str(Path(entry.path).relative_to(root))
+    for entry in _scan(root / part):
+        relative = f"{part}/{entry.name}" if part else entry.name
         if _is_hidden(entry.name):
             listing.hidden.append(relative)
         elif entry.is_dir():
@@ -128,35 +126,38 @@ def _subfolders(folder: Path, root: Path, listing: _Listing) -> list[str]:
 
 
 def _list_classes(
-    root: Path, classes: Sequence[str], part: str, prefix: str, listing: _Listing
+    root: Path, folder: str, classes: Sequence[str], part: str, listing: _Listing
 ) -> None:
+    """The images of the class folders in `root`/`folder`."""
     for name in classes:
+        place = f"{folder}/{name}" if folder else name
         before = len(listing.files)
-        for entry in _walk(root / f"{prefix}{name}", root, listing):
+        for file, entry in _walk(root, place, listing):
             status = entry.stat()
-            listing.files.append(str(Path(entry.path).relative_to(root)))
+            listing.files.append(file)
             listing.stamps.append((status.st_size, status.st_mtime_ns))
         count = len(listing.files) - before
         if not count:
             raise DataError(
-                f"{root / f'{prefix}{name}'}: no images in this class folder; "
-                "add images or remove the folder"
+                f"{root / place}: no images in this class folder; add images or remove the folder"
             )
         listing.labels += [name] * count
         listing.parts += [part] * count
 
 
-def _walk(folder: Path, root: Path, listing: _Listing) -> Iterator[os.DirEntry[str]]:
-    """The image files in `folder` and below; the rest goes to the notes."""
-    for entry in _scan(folder):
+def _walk(root: Path, place: str, listing: _Listing) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """The image files in `root`/`place` and below, by their path from `root`; the rest goes to the
+    notes."""
+    for entry in _scan(root / place):
+        relative = f"{place}/{entry.name}"
         if _is_hidden(entry.name):
-            listing.hidden.append(str(Path(entry.path).relative_to(root)))
+            listing.hidden.append(relative)
         elif entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path), root, listing)
-        elif entry.is_file() and Path(entry.name).suffix.lower() in IMAGE_SUFFIXES:
-            yield entry
+            yield from _walk(root, relative, listing)
+        elif entry.is_file() and entry.name.lower().endswith(IMAGE_SUFFIXES):
+            yield relative, entry
         else:
-            listing.stray.append(str(Path(entry.path).relative_to(root)))
+            listing.stray.append(relative)
 
 
 def _scan(folder: Path) -> list[os.DirEntry[str]]:
