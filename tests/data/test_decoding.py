@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clearsight.data.decoding import Findings, decode_records, read_image
+from clearsight.data.decoding import Findings, decode_records, read_image, to_rgb
 from clearsight.data.images import content_id
 from clearsight.data.records import Records
 from clearsight.errors import DataError
@@ -112,6 +112,26 @@ def test_turns_upright_as_exif_says() -> None:
 def test_damaged_exif_data_do_not_spoil_the_picture() -> None:
     jpeg = encode(Image.new("RGB", (8, 8), "red"), "JPEG", exif=b"Exif\x00\x00garbage garbage")
     assert read_image(jpeg, "x").size == (8, 8)
+
+
+def test_an_image_in_memory_is_treated_like_its_file() -> None:
+    image = Image.fromarray(np.array([[0, 255, 256, 0xFFFF]], np.uint16))
+    file = encode(image, "PNG")
+    assert np.array_equal(np.asarray(to_rgb(image)), np.asarray(read_image(file, "x")))
+    clear = Image.new("RGBA", (2, 2), (200, 0, 0, 128))
+    assert pixel(to_rgb(clear)) == (227, 127, 127)
+
+
+def test_an_image_without_a_fixed_range_is_refused() -> None:
+    with pytest.raises(DataError, match=r"the image given has mode F.*scale them to 8 bits"):
+        to_rgb(Image.new("F", (2, 2), 0.5))
+
+
+def test_a_lazily_opened_truncated_image_is_refused() -> None:
+    whole = encode(noise(), "PNG")
+    lazy = Image.open(io.BytesIO(whole[: len(whole) // 2]))
+    with pytest.raises(DataError, match="the image given can't be decoded"):
+        to_rgb(lazy)
 
 
 def noise(side: int = 64) -> Image.Image:

@@ -110,8 +110,11 @@ def read_image(encoded: bytes | Path, name: str) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """An opened Pillow image as `read_image` would give its file."""
-    return _convert(image, Findings())
+    """An opened Pillow image as `read_image` would give its file. Raises `DataError`."""
+    try:
+        return _decode(image, Findings())
+    except _UnusableError as error:
+        raise DataError(f"the image given {error}") from error
 
 
 def decode_records(records: Records, size: int, fit: Fit) -> Iterator[Chunk]:
@@ -148,10 +151,13 @@ class _UnusableError(Exception):
     """Why an image can't be used, and what to do, as the end of a sentence."""
 
 
-def _decode(encoded: bytes | Path | np.ndarray, findings: Findings) -> Image.Image:
+def _decode(encoded: bytes | Path | np.ndarray | Image.Image, findings: Findings) -> Image.Image:
     if isinstance(encoded, np.ndarray):
         return _convert(Image.fromarray(encoded), findings)
     try:
+        if isinstance(encoded, Image.Image):
+            encoded.load()
+            return _convert(encoded, findings)
         if isinstance(encoded, bytes):
             return _decode_file(io.BytesIO(encoded), findings)
         with encoded.open("rb") as file:
@@ -193,6 +199,10 @@ def _convert(image: Image.Image, findings: Findings) -> Image.Image:
         # Pillow's own conversion clips at 255. The high byte is what it keeps of 16-bit colour.
         findings.changes["brought from 16 to 8 bits"] += 1
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise _UnusableError(
+            f"has mode {image.mode}, values without a fixed range; scale them to 8 bits"
+        )
     if image.has_transparency_data:
         findings.changes["transparency laid on white"] += 1
         white = Image.new("RGBA", image.size, "white")
