@@ -164,7 +164,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Works for a file and, where the block makes the temporary path a folder, for a folder.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with readable_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with readable_os_errors(path):
