@@ -39,7 +39,7 @@ def small_model(seed: int = 0) -> Classifier:
     )
     return Classifier(
         name="small",
-        preprocess=Preprocess(Preprocess(MEAN, STD)),
+        preprocess=Preprocess(MEAN, STD),
         backbone=backbone,
         head=nn.Linear(12, 4),
         classes=("a", "b", "c", "d"),

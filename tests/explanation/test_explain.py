@@ -18,7 +18,9 @@ from clearsight.models.registry import build
 @pytest.fixture
 def model() -> Classifier:
     torch.manual_seed(0)
-    return build("resnet20", ("class0", "class1", "class2"), Preprocess((0.5,) * 3, (0.25,) * 3)).eval()
+    return build(
+        "resnet20", ("class0", "class1", "class2"), Preprocess((0.5,) * 3, (0.25,) * 3)
+    ).eval()
 
 
 def test_samples_are_typical_right_ones_and_the_most_confident_wrong_ones_of_many_classes() -> None:

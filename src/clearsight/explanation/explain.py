@@ -29,11 +29,11 @@ SHOWN_CLASSES = 3
 def explain_run(
     model: Classifier,
     images: np.ndarray,
-    *,
     labels: np.ndarray,
     probabilities: np.ndarray,
     classes: Sequence[str],
     figures_dir: Path,
+    *,
     layer: str | None = None,
 ) -> list[Path]:
     """Writes `gradcam_samples.png` and `gradcam_confusion_analysis.png`; returns their paths.

@@ -1,0 +1,115 @@
+"""`MODEL_CARD.md`: what a bundle is, for the person who finds it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+PYTHON = """\
+import clearsight
+
+model = clearsight.load("path/of/this/folder")
+for prediction in model.predict(["image.png"]):
+    print(prediction.file, prediction.label, f"{prediction.probability:.1%}")
+"""
+
+RUNTIME = """\
+import json, numpy, onnxruntime
+from PIL import Image
+
+session = onnxruntime.InferenceSession("model.onnx")
+about = session.get_modelmeta().custom_metadata_map
+classes, size = json.loads(about["classes"]), int(about["size"])
+image = Image.open("image.png").convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+probabilities = session.run(None, {"images": numpy.asarray(image)[None]})[0][0]
+print(classes[probabilities.argmax()], probabilities.max())
+"""
+
+FITTING = {
+    "letterbox": "scaled to fit inside, centred on the mean colour of its border",
+    "crop": "scaled to cover, the centre cut out",
+    "stretch": "scaled to the square, whatever its proportions",
+}
+
+
+def model_card(about: Mapping[str, Any]) -> str:
+    """Markdown from what `bundle.json` says (see `bundle.write_bundle`), ending in a newline."""
+    classes, size, fit = about["classes"], about["input"]["size"], about["input"]["fit"]
+    data = about["provenance"].get("data")
+    sections = {
+        "What it does": (
+            f"Tells which of {len(classes)} classes an image shows. Any image is fitted to "
+            f"{size} × {size} px (`{fit}`: {FITTING[fit]}); scaling and normalising of the pixels "
+            "are part of the model, which takes raw uint8 RGB."
+        ),
+        "Classes": ", ".join(f"`{name}`" for name in classes),
+        "Measured": _measured(about["metrics"], about["parity"]),
+        "How it was trained": _bullets(about["provenance"]) or "Not recorded.",
+        "Limits": _limits(about["metrics"], classes, data),
+        "How to use it": f"```python\n{PYTHON}```\n\nWith ONNX Runtime alone (here stretching the "
+        f"image, which is the same for square ones):\n\n```python\n{RUNTIME}```",
+    }
+    title = f"{about['architecture']}, {len(classes)} classes" + (f" of {data}" if data else "")
+    front = (
+        "---\nlibrary_name: clearsight\npipeline_tag: image-classification\n"
+        f"tags:\n- image-classification\n- onnx\n- {about['architecture']}\n---\n"
+    )
+    body = "\n".join(f"## {heading}\n\n{text}\n" for heading, text in sections.items())
+    return f"{front}\n# {title}\n\n{body}"
+
+
+def _measured(metrics: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
+    lines = []
+    if "accuracy" in metrics:
+        n, part, tta = metrics["n"], metrics["split"], metrics["tta"]
+        lines += ["| | value | 95 % interval | n |", "|---|---|---|---|"]
+        views = "" if tta == "none" else f", test-time augmentation {tta}"
+        lines.append(_accuracy(f"accuracy ({part}{views})", metrics["accuracy"], n))
+        if "accuracy_without_tta" in metrics:
+            shipped = metrics["accuracy_without_tta"]
+            lines.append(_accuracy(f"accuracy as shipped ({part}, one view)", shipped, n))
+        if "macro" in metrics:
+            lines.append(f"| macro F1 | {metrics['macro']['f1']:.4f} | | {n:,} |")
+        lines += ["", ""]
+    else:
+        lines += ["Its accuracy was not measured.", "", ""]
+    return "\n".join(lines) + (
+        f"On {parity['n']:,} test images the ONNX graph and torch gave the same labels (two top "
+        f"logits closer than 1e-4: {parity['ties']:,} images, not compared) and probabilities that "
+        f"differ by at most {parity['max_difference']:.1e}."
+    )
+
+
+def _accuracy(name: str, accuracy: Mapping[str, float], n: int) -> str:
+    low, high = (f"{100 * accuracy[end]:.2f}" for end in ("low", "high"))
+    return f"| {name} | {100 * accuracy['value']:.2f} % | {low} to {high} % | {n:,} |"
+
+
+def _limits(metrics: Mapping[str, Any], classes: list[str], data: str | None) -> str:
+    lines = [
+        f"- Every image gets one of the {len(classes)} classes, also one that shows none of them.",
+        f"- The numbers hold for images like those of {data or 'its test set'}; "
+        "on images from elsewhere expect fewer right answers.",
+        "- The probabilities are the network's own and were not calibrated.",
+    ]
+    if metrics.get("per_class"):
+        weakest = min(metrics["per_class"], key=lambda row: row["recall"])
+        lines.append(
+            f"- Its weakest class is `{weakest['name']}`: {weakest['recall']:.1%} of "
+            f"{weakest['support']:,} images recognised."
+        )
+    if metrics.get("pairs"):
+        worst = (f"`{p['true']}` as `{p['predicted']}` ({p['count']})" for p in metrics["pairs"])
+        lines.append(f"- Most frequent mistakes: {', '.join(list(worst)[:3])}.")
+    return "\n".join(lines)
+
+
+def _bullets(provenance: Mapping[str, Any]) -> str:
+    def text(value: Any) -> str:
+        if isinstance(value, Mapping):
+            return ", ".join(f"{k} {v}" for k, v in value.items())
+        return str(value)
+
+    return "\n".join(
+        f"- {key.replace('_', ' ')}: {text(value)}"
+        for key, value in provenance.items()
+        if value is not None
+    )
