@@ -4,6 +4,7 @@ import resource
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,6 +143,30 @@ def test_a_corrupt_image_is_refused_by_name(isolated: Path, tmp_path: Path) -> N
     with pytest.raises(DataError, match=r"image 1: can't be decoded .*`clearsight audit` lists"):
         cached(reads.source, 8, "letterbox")
     assert entries(isolated) == []
+
+
+def test_a_refusal_stops_the_decoding() -> None:
+    class Counting(list[np.ndarray | bytes]):
+        taken = 0
+
+        def __getitem__(self, span: Any) -> Any:
+            chunk = super().__getitem__(span)
+            self.taken += len(chunk)
+            return chunk
+
+    large = np.zeros((300, 300), np.uint8)
+    images = Counting([b"corrupt", *[large] * 20_000])
+    n = len(images)
+    records = Records(
+        images=images,
+        labels=np.arange(n) % 2,
+        classes=("a", "b"),
+        parts=np.full(n, ""),
+        locate=lambda i: f"image {i}",
+    )
+    with pytest.raises(DataError, match="image 0"):
+        cached(Source(name="x", fingerprint="1", read=lambda: records), 8, "crop")
+    assert images.taken < n / 2
 
 
 def test_on_corrupt_collects_all_and_goes_on(isolated: Path, tmp_path: Path) -> None:

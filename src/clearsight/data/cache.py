@@ -8,7 +8,8 @@ deleted at any time.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -106,10 +107,11 @@ def _write(entry: Path, records: Records, size: int, fit: Fit, report: Report | 
         # Written in order and not through a memory map: a full disk is then an error, not a signal.
         with (folder / "images.npy").open("wb") as file:
             _write_header(file, (len(records.labels), size, size, 3))
-            for chunk in _chunks(records, size, fit, report, _refuse):
-                file.write(chunk.pixels.data)
-                digests += chunk.ids
-                findings.update(chunk.findings)
+            with closing(_chunks(records, size, fit, report, _refuse)) as chunks:
+                for chunk in chunks:
+                    file.write(chunk.pixels.data)
+                    digests += chunk.ids
+                    findings.update(chunk.findings)
         ids = _ids(digests, records.labels, records.parts)
         parts = records.parts.astype("U10")
         for name, array in (("labels", records.labels), ("ids", ids), ("parts", parts)):
@@ -161,15 +163,17 @@ def _decode(
 
 def _chunks(
     records: Records, size: int, fit: Fit, report: Report | None, on_corrupt: OnCorrupt
-) -> Iterator[Chunk]:
+) -> Generator[Chunk]:
+    """The decoded chunks. Closed early, as after an error, it also ends the work in threads."""
     done = 0
-    for chunk in decode_records(records, size, fit):
-        for place, reason in chunk.corrupt:
-            on_corrupt(place, reason)
-        yield chunk
-        done += len(chunk.ids) + len(chunk.corrupt)
-        if report is not None:
-            report("decoding", done, len(records.labels))
+    with closing(decode_records(records, size, fit)) as chunks:
+        for chunk in chunks:
+            for place, reason in chunk.corrupt:
+                on_corrupt(place, reason)
+            yield chunk
+            done += len(chunk.ids) + len(chunk.corrupt)
+            if report is not None:
+                report("decoding", done, len(records.labels))
 
 
 def _refuse(place: str, reason: str) -> None:

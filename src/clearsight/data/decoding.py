@@ -8,7 +8,7 @@ import io
 import os
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +47,7 @@ _DAMAGED = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError, struct.error,
     Image.DecompressionBombError,
 )  # fmt: skip
-_CHUNK = 256
+_CHUNK = 256  # images, at most
 
 
 @dataclass
@@ -117,24 +117,28 @@ def to_rgb(image: Image.Image) -> Image.Image:
         raise DataError(f"the image given {error}") from error
 
 
-def decode_records(records: Records, size: int, fit: Fit) -> Iterator[Chunk]:
+def decode_records(records: Records, size: int, fit: Fit) -> Generator[Chunk]:
     """The records' images, fitted, in order, in chunks decoded on all cores.
 
     Threads are enough: Pillow works outside the interpreter's lock.
     """
-    starts = range(0, len(records.images), _CHUNK)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(lambda start: _decode_chunk(records, start, size, fit), starts)
+    n, cores = len(records.images), os.cpu_count() or 1
+    step = min(_CHUNK, max(1, n // (8 * cores)))  # some for every core, in a small set too
+    with ThreadPoolExecutor(cores) as pool:
+        yield from pool.map(
+            lambda start: _decode_chunk(records, range(start, min(start + step, n)), size, fit),
+            range(0, n, step),
+        )
 
 
-def _decode_chunk(records: Records, start: int, size: int, fit: Fit) -> Chunk:
-    images = records.images[start : start + _CHUNK]
+def _decode_chunk(records: Records, span: range, size: int, fit: Fit) -> Chunk:
+    images = records.images[span.start : span.stop]
     pixels = np.empty((len(images), size, size, 3), np.uint8)
     findings = Findings()
     positions: list[int] = []
     ids: list[str] = []
     corrupt: list[tuple[str, str]] = []
-    for position, item in enumerate(images, start):
+    for position, item in zip(span, images, strict=True):
         try:
             rgb = _decode(item, findings)
         except _UnusableError as error:
