@@ -256,7 +256,7 @@ def settings() -> Iterator[tuple[str, list[Setting]]]:
     for section in dataclasses.fields(Config):
         if section.name == "name":
             continue
-        cls = PhaseConfig if section.name == "phases" else section.default_factory
+        cls: Any = PhaseConfig if section.name == "phases" else section.default_factory
         prefix = "phases.0" if section.name == "phases" else section.name
         hints = typing.get_type_hints(cls)
         rows = []

@@ -12,7 +12,7 @@ from clearsight.data.splits import split
 from clearsight.errors import DataNotFoundError
 from clearsight.pictures import draw_data
 from clearsight.progress import Progress, Silent
-from clearsight.runs import Run, new_run_path, read_json
+from clearsight.runs import Run, new_run_path
 from clearsight.training.train import train_model
 
 
@@ -40,7 +40,7 @@ def demo(
     parts = split(images, config.data)
     screen.say(f"split     {pipeline.describe(images, parts)}")
     run = pipeline.start_run(path, config, images, parts)
-    draw_data(run, config, images, parts)
+    draw_data(run.figures, config, images, parts)
     limit = config.training.budget
     screen.say(f"train     {config.model.name}" + (f", {limit:.0f} s" if limit else ""))
     train_model(run, config, images, parts, progress=screen)

@@ -29,7 +29,7 @@ def setting(
     return field(default=default, metadata=about)
 
 
-def parse(cls: type, table: Mapping[str, Any], where: str = "") -> Any:
+def parse(cls: Any, table: Mapping[str, Any], where: str = "") -> Any:
     """`table` as a frozen `cls`; unknown keys, wrong types and values out of range are errors."""
     if not isinstance(table, Mapping):
         raise ConfigError(f"{where}: found {table!r}, expected a table of settings")
@@ -91,9 +91,14 @@ def _convert_tuple(value: Any, kind: Any, place: str) -> tuple[Any, ...]:
     return tuple(tuple(_scalar(v, int, place) for v in item) for item in value)
 
 
-def _scalar(value: Any, kind: type, place: str) -> Any:
+def _scalar(value: Any, kind: Any, place: str) -> Any:
     """`value` as `kind`; flags arrive as text, TOML values typed. A float is never cut to int."""
-    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    words: dict[Any, str] = {
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        bool: "true or false",
+    }
     if kind is bool and str(value).lower() in ("true", "false"):
         return str(value).lower() == "true"
     if isinstance(value, str) and kind in (int, float):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from clearsight.config import Config
 from clearsight.data.augment import augment
@@ -14,14 +15,14 @@ from clearsight.figures.data import augmentation_examples, class_distribution, s
 from clearsight.figures.evaluation import confusion_matrix, per_class, worst_mistakes
 from clearsight.figures.save import save
 from clearsight.figures.training import training_curves
-from clearsight.runs import Run, read_csv
+from clearsight.runs import Run, read_csv, read_json
 from clearsight.runtime import generator
 
 EXAMPLES, VARIANTS = 5, 7
 
 
-def draw_data(run: Run, config: Config, images: ImageSet, parts: Split) -> list[Path]:
-    """`sample_images`, `class_distribution` and `augmentation_examples`."""
+def draw_data(folder: Path, config: Config, images: ImageSet, parts: Split) -> list[Path]:
+    """`sample_images`, `class_distribution` and `augmentation_examples`, into `folder`."""
     first = parts.train[:2000]
     k = len(images.classes)
     counts = {
@@ -42,7 +43,7 @@ def draw_data(run: Run, config: Config, images: ImageSet, parts: Split) -> list[
     )
     rows = augmented.view(len(originals), VARIANTS, *originals.shape[1:])
     return _save(
-        run,
+        folder,
         sample_images=sample_images(images.images[first], images.labels[first], images.classes),
         class_distribution=class_distribution(counts, images.classes),
         augmentation_examples=augmentation_examples(originals.numpy(), rows.numpy()),
@@ -52,18 +53,18 @@ def draw_data(run: Run, config: Config, images: ImageSet, parts: Split) -> list[
 def draw_training(run: Run, config: Config) -> list[Path]:
     """`training_curves`; with several phases `phase1_training_curves` and so on."""
     history = read_csv(run.history)
-    chance, target = 1 / _class_count(run), config.evaluation.target
+    chance, target = 1 / len(read_json(run.split)["classes"]), config.evaluation.target
     if len(config.phases) == 1:
         title = f"Training of {config.model.name}"
         curves = training_curves(history, chance=chance, target=target, title=title)
-        return _save(run, training_curves=curves)
+        return _save(run.figures, training_curves=curves)
     figures = {}
     for number, phase in enumerate(config.phases, 1):
         rows = [row for row in history if row["phase"] == number]
         figures[f"phase{number}_training_curves"] = training_curves(
             rows, chance=chance, target=target, title=f"Phase {number}: {phase.name}"
         )
-    return _save(run, **figures)
+    return _save(run.figures, **figures)
 
 
 def draw_evaluation(
@@ -76,22 +77,16 @@ def draw_evaluation(
     """`confusion_matrix`, `per_class` and `worst_mistakes` of the measured images."""
     classes = [row["name"] for row in evaluation["per_class"]]
     return _save(
-        run,
+        run.figures,
         confusion_matrix=confusion_matrix(evaluation["confusion"], classes),
         per_class=per_class(evaluation["per_class"]),
         worst_mistakes=worst_mistakes(pixels, labels, probabilities, classes),
     )
 
 
-def _class_count(run: Run) -> int:
-    import json
-
-    return len(json.loads(run.split.read_text(encoding="utf-8"))["classes"])
-
-
-def _save(run: Run, **figures: Any) -> list[Path]:
+def _save(folder: Path, **figures: Figure) -> list[Path]:
     paths = []
     for name, figure in figures.items():
-        paths.append(run.figures / f"{name}.png")
+        paths.append(folder / f"{name}.png")
         save(figure, paths[-1])
     return paths

@@ -3,7 +3,6 @@
 Each function works on a run folder and finds all it needs there and in the data.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +25,7 @@ from clearsight.explanation.explain import explain_images, explain_run
 from clearsight.models.classifier import Classifier
 from clearsight.pictures import draw_data, draw_evaluation, draw_training
 from clearsight.progress import Progress, Silent, counting
-from clearsight.runs import Run, create_run, new_run_path, open_run, write_json
+from clearsight.runs import Run, create_run, new_run_path, open_run, read_json, write_json
 from clearsight.runtime import environment, pick_device, pick_precision
 from clearsight.training.checkpoint import load_about, load_classifier
 from clearsight.training.train import train_model
@@ -59,7 +58,7 @@ def train(
         images = load_data(config, data_dir, screen)
         parts = from_manifest(images, read_json(run.split))
     screen.say(f"run {run.path}: {describe(images, parts)}")
-    draw_data(run, config, images, parts)
+    draw_data(run.figures, config, images, parts)
     train_model(run, config, images, parts, resume=resume is not None, progress=screen)
     evaluate(run, images=images, screen=screen)
     explain(run, images=images)
@@ -215,8 +214,10 @@ def audit(
         config, data_dir, screen or Silent(),
         on_corrupt=lambda place, reason: corrupt.append(f"{place}: {reason}"),
     )  # fmt: skip
-    report = auditing.audit(images, split(images, config.data), corrupt=tuple(corrupt))
-    return report
+    parts = split(images, config.data)
+    if out is not None:
+        draw_data(out, config, images, parts)
+    return auditing.audit(images, parts, corrupt=tuple(corrupt))
 
 
 def load_data(
@@ -256,14 +257,6 @@ def describe(images: ImageSet, parts: Split) -> str:
 
 def as_run(run: Run | Path | str) -> Run:
     return run if isinstance(run, Run) else open_run(run)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of a run. Raises `RunError` where it is missing or damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: can't be read ({error}); train again") from error
 
 
 def _predict(

@@ -8,7 +8,7 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -159,7 +159,7 @@ def read_csv(path: Path) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Generator[Path]:
     """A temporary path beside `path`, which takes its place when the block ends without error.
 
     Works for a file and, where the block makes the temporary path a folder, for a folder.
@@ -199,7 +199,7 @@ def _aside(path: Path) -> Path:
 
 
 @contextmanager
-def readable_os_errors(path: Path) -> Iterator[None]:
+def readable_os_errors(path: Path) -> Generator[None]:
     """Turns what the disk refuses (full, read-only, no permission) into a `RunError`."""
     try:
         yield

@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from importlib.metadata import version
@@ -82,7 +82,7 @@ def generator(seed: int, *stream: str | int, device: torch.device | str = "cpu")
 
 
 @contextmanager
-def seeded(seed: int, *stream: str | int) -> Iterator[None]:
+def seeded(seed: int, *stream: str | int) -> Generator[None]:
     """The global CPU generator seeded as `generator` would, and given back as it was found."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator(seed, *stream).initial_seed())

@@ -5,6 +5,9 @@ a frozen whitening layer, dirac initialisation, few wide 3 × 3 convolutions, ba
 statistics and no scale, and a scaled linear head.
 """
 
+from collections.abc import Callable
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -41,11 +44,10 @@ class AirNet(nn.Module):
         super().__init__()
         self.whiten = nn.Conv2d(3, 24, kernel_size=2)
         self.whiten.weight.requires_grad_(False)
+        nn.init.zeros_(cast(Tensor, self.whiten.bias))
         self.activation = nn.GELU(approximate="tanh")
         channels = (24, *widths)
-        self.groups = nn.Sequential(
-            *(Group(a, b) for a, b in zip(channels, widths, strict=False))
-        )
+        self.groups = nn.Sequential(*(Group(a, b) for a, b in zip(channels, widths, strict=False)))
         self.features = widths[-1]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,19 +64,18 @@ class AirNet(nn.Module):
         values, vectors = torch.linalg.eigh(flat.T @ flat / len(flat))
         filters = (vectors / (values + 5e-4).sqrt()).T.reshape(-1, 3, 2, 2)
         self.whiten.weight.data.copy_(torch.cat([filters, -filters]))
-        self.whiten.bias.data.zero_()
 
 
-class ScaledLinear(nn.Linear):
+class ScaledLinear(nn.Module):
     """A linear head whose logits start near zero: weights of unit spread, divided by the width."""
 
     def __init__(self, features: int, classes: int) -> None:
-        super().__init__(features, classes, bias=False)
-        with torch.no_grad():
-            self.weight.div_(self.weight.std())
+        super().__init__()
+        weight = torch.randn(classes, features)
+        self.weight = nn.Parameter(weight / weight.std())
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) / self.in_features
+        return nn.functional.linear(x, self.weight) / self.weight.shape[1]
 
 
 def dirac_conv(channels_in: int, channels: int) -> nn.Conv2d:
@@ -84,7 +85,7 @@ def dirac_conv(channels_in: int, channels: int) -> nn.Conv2d:
     return conv
 
 
-def _builder(widths: tuple[int, int, int]):
+def _builder(widths: tuple[int, int, int]) -> Callable[[int], tuple[nn.Module, nn.Module]]:
     def build(classes: int) -> tuple[nn.Module, nn.Module]:
         return AirNet(widths), ScaledLinear(widths[-1], classes)
 

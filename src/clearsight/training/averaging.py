@@ -1,6 +1,6 @@
 """Weight averaging: an exponential moving average, or lookahead."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -45,7 +45,7 @@ class Averaging:
             torch._foreach_copy_(fast, slow)
 
     @contextmanager
-    def applied(self) -> Iterator[None]:
+    def applied(self) -> Generator[None]:
         """The averaged weights in the model while the block runs; its own again afterwards."""
         if self.config.averaging != "ema":
             yield

@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -234,7 +234,7 @@ def check_finite(losses: list[Tensor], position: Position, rate: float) -> None:
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
+def interruptible() -> Generator[Callable[[], bool]]:
     """Within the block the first Ctrl-C is only noted; the yielded function tells of it.
 
     A second one interrupts at once.

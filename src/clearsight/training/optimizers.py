@@ -29,12 +29,13 @@ def build_optimizers(model: Classifier, phase: PhaseConfig) -> list[Optimizer]:
     bias_lr = phase.lr if phase.bias_lr is None else phase.bias_lr
     head_lr = phase.lr if phase.head_lr is None else phase.head_lr
     others = [_group(biases, bias_lr), _group(heads, head_lr)]
+    optimizers: list[Optimizer]
     if phase.optimizer == "muon":
         momentum = phase.momentum if phase.bias_momentum is None else phase.bias_momentum
         for group in others:
             # Decoupled: the decay per step does not grow with the group's large learning rate.
             group["weight_decay"] = phase.weight_decay / group["lr"] if group["lr"] else 0.0
-        optimizers: list[Optimizer] = [
+        optimizers = [
             Muon(weights, lr=phase.lr, momentum=phase.momentum),
             SGD(others, lr=phase.lr, momentum=momentum, nesterov=momentum > 0),
         ]
@@ -74,9 +75,8 @@ class Muon(Optimizer):
         super().__init__(parameters, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
-        """One step over all parameters that have a gradient."""
-        assert closure is None
+    def step(self, closure: None = None) -> None:  # ty: ignore[incompatible-method-override]
+        """One step over all parameters that have a gradient; takes no closure."""
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is None:

@@ -42,7 +42,7 @@ def train_model(
     """
     tune_allocator()
     device = pick_device(config.training.device)
-    model = new_classifier(config, images, split).to(device, memory_format=torch.channels_last)
+    model = new_classifier(config, images, split).to(device).to(memory_format=torch.channels_last)
     by_loss = config.data.balance == "loss"
     job = Job(
         model=model,

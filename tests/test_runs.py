@@ -1,0 +1,94 @@
+"""The run folder: created once, written whole or not at all."""
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from clearsight.config import Config, load_recipe
+from clearsight.errors import RunError
+from clearsight.runs import (
+    create_run,
+    new_run_path,
+    open_run,
+    read_csv,
+    recover,
+    replacing,
+    write_csv,
+    write_json,
+)
+
+
+def test_a_new_run_holds_its_recipe_and_environment(tmp_path: Path) -> None:
+    run = create_run(tmp_path / "deep" / "run", load_recipe("digits"), {"cpu": "some"})
+    assert open_run(run.path).config() == load_recipe("digits")
+    assert "some" in run.environment.read_text()
+
+
+def test_a_folder_with_content_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(RunError, match=r"exists already; choose another --out"):
+        create_run(tmp_path, Config(), {})
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_what_is_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no such folder"):
+        open_run(tmp_path / "absent")
+    with pytest.raises(RunError, match=r"no recipe\.toml in it"):
+        open_run(tmp_path)
+
+
+def test_a_path_that_cant_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"can't be written \(Not a directory\)"):
+        create_run(tmp_path / "file" / "run", Config(), {})
+
+
+def test_new_run_paths_are_dated_named_and_numbered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load_recipe("digits", {"training.seed": 3})
+    first = new_run_path(config)
+    assert first.name == f"{datetime.now().astimezone().date()}-digits-s3"
+    first.mkdir(parents=True)
+    assert new_run_path(config).name == f"{first.name}-2"
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="Out of range"):
+        write_json(path, {"a": float("nan")})
+    assert path.read_text() == '{\n  "a": 1\n}\n'
+
+    def interrupted() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_text() == '{\n  "a": 1\n}\n'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_replaced_whole_and_recovered_if_cut_short(tmp_path: Path) -> None:
+    folder = tmp_path / "last"
+    for content in ("one", "two"):
+        with replacing(folder) as temporary:
+            temporary.mkdir()
+            (temporary / "x").write_text(content)
+    assert (folder / "x").read_text() == "two"
+    assert list(tmp_path.iterdir()) == [folder]
+    # The state in which a killed process may leave it: the old one aside, the new one not there.
+    folder.rename(tmp_path / ".last.old")
+    recover(folder)
+    assert (folder / "x").read_text() == "two"
+
+
+def test_csv_keeps_numbers_and_gaps(tmp_path: Path) -> None:
+    rows = [{"epoch": 1, "loss": 0.5, "name": "a"}, {"epoch": 2, "loss": None, "name": "b"}]
+    write_csv(tmp_path / "h.csv", rows)
+    assert read_csv(tmp_path / "h.csv") == rows
