@@ -182,7 +182,15 @@ def test_on_corrupt_collects_all_and_goes_on(isolated: Path, tmp_path: Path) -> 
     assert images.images[:, 0, 0, 0].tolist() == [0, 2, 3, 5]
     assert images.labels.tolist() == [0, 0, 1, 1]
     assert images.parts.tolist() == ["train", "train", "test", "test"]
-    assert not (isolated / "clearsight").exists()
+    assert entries(isolated) == []
+
+
+def test_on_corrupt_caches_a_set_that_is_whole(isolated: Path) -> None:
+    reads = Reads()
+    corrupt: list[str] = []
+    cached(reads.source, 8, "letterbox", on_corrupt=lambda place, _: corrupt.append(place))
+    cached(reads.source, 8, "letterbox")
+    assert (reads.count, corrupt, len(entries(isolated))) == (1, [], 1)
 
 
 def test_one_class_and_an_empty_class_are_refused() -> None:

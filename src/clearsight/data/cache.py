@@ -41,8 +41,8 @@ def cached(
     """The source's images, decoded and fitted to `size` px, from the cache where they lie there.
 
     A corrupt image is a `DataError`; with `on_corrupt` it is reported there and left out instead,
-    and nothing is cached. Where the cache can't be written the images stay in memory, and a note
-    says so. The arrays are read-only.
+    and the others are not cached. Where the cache can't be written the images stay in memory, and
+    a note says so. The arrays are read-only.
     """
     entry = _entry(source, size, fit)
     images = _open(entry, source, fit)
@@ -51,12 +51,15 @@ def cached(
     records = source.read()
     counts = np.bincount(records.labels, minlength=len(records.classes))
     check_classes(records.classes, counts.tolist(), source.name)
-    if on_corrupt is not None:
-        return _decode(source, records, size=size, fit=fit, report=report, on_corrupt=on_corrupt)
     try:
         _write(entry, records, size, fit, report)
+    except DataError:
+        if on_corrupt is None:
+            raise
+        return _decode(source, records, size=size, fit=fit, report=report, on_corrupt=on_corrupt)
     except (RunError, OSError) as error:
-        images = _decode(source, records, size=size, fit=fit, report=report, on_corrupt=_refuse)
+        refuse = on_corrupt or _refuse
+        images = _decode(source, records, size=size, fit=fit, report=report, on_corrupt=refuse)
         reason = error.__cause__ or error
         note = f"the decoded images can't be cached and stay in memory ({reason})"
         return replace(images, notes=(*images.notes, note))
