@@ -136,6 +136,6 @@ def test_cifar10_has_near_duplicates_across_train_and_test() -> None:
     report = audit(images)
     assert time.process_time() - started < 10
     across = report.to_dict()["near_duplicates"]["parts"]["train–test"]["images"]
-    # Barz and Denzler 2020 list 286 by hand, shifted and very similar ones among them.
+    # Barz and Denzler 2020 list 286, shifted and very similar ones among them.
     assert 200 <= across <= 286
     assert report.exact == ()

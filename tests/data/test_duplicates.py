@@ -126,3 +126,14 @@ def test_search_stops_where_everything_is_alike(monkeypatch) -> None:
 def test_averaging_weighs_pixels_by_area() -> None:
     np.testing.assert_allclose(_averaging(3, 2), [[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]])
     np.testing.assert_allclose(_averaging(2, 4), [[1, 0], [1, 0], [0, 1], [0, 1]])
+
+
+def test_two_shots_in_one_frame_are_not() -> None:
+    images = shots(150)
+    for i in (10, 11):
+        framed = np.full((32, 32, 3), 255, np.uint8)
+        framed[6:26, 6:26] = images[i, :20, :20] // 3
+        images[i] = framed
+    grey, _ = duplicates._hash(images, np.array([10, 11]))
+    assert duplicates._edge_similarity(grey, np.array([[0, 1]])) > duplicates.EDGE_THRESHOLD
+    assert found(images) == ([], None)
