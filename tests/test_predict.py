@@ -14,7 +14,7 @@ from PIL import Image
 import clearsight
 from clearsight.bundle import read_bundle
 from clearsight.errors import BundleError, DataError, UsageError
-from clearsight.export import export
+from clearsight.exporting import export
 from clearsight.models.preprocess import Preprocess
 from clearsight.models.registry import build
 from clearsight.predict import Predictor, batch_size, load, onnx_engine

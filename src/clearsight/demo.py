@@ -10,10 +10,12 @@ from clearsight.data.audit import audit
 from clearsight.data.images import ImageSet
 from clearsight.data.splits import split
 from clearsight.errors import DataNotFoundError
-from clearsight.pictures import draw_data
+from clearsight.pictures import draw_audit, draw_data
 from clearsight.progress import Progress, Silent
 from clearsight.runs import Run, new_run_path
 from clearsight.training.train import train_model
+
+TARGET = 0.9  # of a few minutes; the recipe's own is that of its full length
 
 
 def demo(
@@ -31,16 +33,23 @@ def demo(
     screen = screen or Silent()
     started = time.perf_counter()
     recipe = load_recipe("airnet94")
-    config = replace(recipe, name="demo", training=replace(recipe.training, budget=budget))
+    config = replace(
+        recipe,
+        name="demo",
+        training=replace(recipe.training, budget=budget),
+        evaluation=replace(recipe.evaluation, target=TARGET),
+    )
     config, images = _data(config, data_dir, screen)
     path = out or new_run_path(config)
 
-    for line in audit(images, split(images, config.data)).lines():
-        screen.say(f"audit     {line}")
     parts = split(images, config.data)
+    report = audit(images, parts)
+    for line in report.lines():
+        screen.say(f"audit     {line}")
     screen.say(f"split     {pipeline.describe(images, parts)}")
     run = pipeline.start_run(path, config, images, parts)
     draw_data(run.figures, config, images, parts)
+    draw_audit(run.figures, images, report)
     limit = config.training.budget
     screen.say(f"train     {config.model.name}" + (f", {limit:.0f} s" if limit else ""))
     train_model(run, config, images, parts, progress=screen)

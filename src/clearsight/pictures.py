@@ -8,10 +8,16 @@ import torch
 from matplotlib.figure import Figure
 
 from clearsight.config import Config
+from clearsight.data.audit import AuditReport
 from clearsight.data.augment import augment
 from clearsight.data.images import ImageSet
 from clearsight.data.splits import PARTS, Split
-from clearsight.figures.data import augmentation_examples, class_distribution, sample_images
+from clearsight.figures.data import (
+    augmentation_examples,
+    class_distribution,
+    duplicates,
+    sample_images,
+)
 from clearsight.figures.evaluation import confusion_matrix, per_class, worst_mistakes
 from clearsight.figures.save import save
 from clearsight.figures.training import training_curves
@@ -19,6 +25,7 @@ from clearsight.runs import Run, read_csv, read_json
 from clearsight.runtime import generator
 
 EXAMPLES, VARIANTS = 5, 7
+SHOWN_DUPLICATES = 24
 
 
 def draw_data(folder: Path, config: Config, images: ImageSet, parts: Split) -> list[Path]:
@@ -48,6 +55,23 @@ def draw_data(folder: Path, config: Config, images: ImageSet, parts: Split) -> l
         class_distribution=class_distribution(counts, images.classes),
         augmentation_examples=augmentation_examples(originals.numpy(), rows.numpy()),
     )
+
+
+def draw_audit(folder: Path, images: ImageSet, report: AuditReport) -> list[Path]:
+    """`near_duplicates`: the most alike of those that stand in different parts, if there are."""
+    across = [pair for pair in report.near if pair.parts[0] != pair.parts[1]]
+    if not across:
+        return []
+    shown = across[:SHOWN_DUPLICATES]
+    figure = duplicates(
+        images.images[[pair.positions[0] for pair in shown]],
+        images.images[[pair.positions[1] for pair in shown]],
+        parts=[pair.parts for pair in shown],
+        labels=[(images.classes[pair.labels[0]], images.classes[pair.labels[1]]) for pair in shown],
+        similarity=[pair.similarity for pair in shown],
+        total=len(across),
+    )
+    return _save(folder, near_duplicates=figure)
 
 
 def draw_training(run: Run, config: Config) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from clearsight import export as exporting
+from clearsight import exporting
 from clearsight.bundle import MANIFEST, read_bundle
 from clearsight.config import Config, DataConfig, recipe_hash
 from clearsight.data import audit as auditing
@@ -23,7 +23,7 @@ from clearsight.evaluation.predictions import read_predictions, write_prediction
 from clearsight.evaluation.report import write_report
 from clearsight.explanation.explain import explain_images, explain_run
 from clearsight.models.classifier import Classifier
-from clearsight.pictures import draw_data, draw_evaluation, draw_training
+from clearsight.pictures import draw_audit, draw_data, draw_evaluation, draw_training
 from clearsight.progress import Progress, Silent, counting
 from clearsight.runs import Run, create_run, new_run_path, open_run, read_json, write_json
 from clearsight.runtime import environment, pick_device, pick_precision
@@ -57,6 +57,8 @@ def train(
             raise RunError(f"run {resume}: it is finished; `clearsight evaluate` measures it again")
         images = load_data(config, data_dir, screen)
         parts = from_manifest(images, read_json(run.split))
+    for note in images.notes:
+        screen.say(f"data: {note}")
     screen.say(f"run {run.path}: {describe(images, parts)}")
     draw_data(run.figures, config, images, parts)
     train_model(run, config, images, parts, resume=resume is not None, progress=screen)
@@ -215,9 +217,11 @@ def audit(
         on_corrupt=lambda place, reason: corrupt.append(f"{place}: {reason}"),
     )  # fmt: skip
     parts = split(images, config.data)
+    report = auditing.audit(images, parts, corrupt=tuple(corrupt))
     if out is not None:
         draw_data(out, config, images, parts)
-    return auditing.audit(images, parts, corrupt=tuple(corrupt))
+        draw_audit(out, images, report)
+    return report
 
 
 def load_data(

@@ -55,8 +55,9 @@ def counting(progress: Progress) -> Generator[Callable[[str, int, int], None]]:
                 current.close()
                 advance = current.enter_context(progress.task(what, total))
                 name, before = what, 0
-            advance(done - before)
-            before = done
+            # Decoding that starts again (an audit leaves damaged images out) goes back to 0.
+            advance(max(0, done - before))
+            before = max(before, done)
 
         yield report
 

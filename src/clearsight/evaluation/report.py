@@ -38,6 +38,8 @@ _FIGURES = (
     ("data", "sample_images", "Sample images, one per class", "One image of each class."),
     ("data", "class_distribution", "Images per class and part",
      "Bars of the number of images of each class in each part."),
+    ("data", "near_duplicates", "Near duplicates across parts",
+     "Pairs of images that are almost the same and stand in different parts."),
     ("data", "augmentation_examples", "Augmentation examples, as this recipe draws them",
      "Training images and several augmented versions of each."),
 )  # fmt: skip

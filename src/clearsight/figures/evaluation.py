@@ -115,9 +115,9 @@ def worst_mistakes(
     if not len(wrong):
         return message_figure(title, f"None: all {len(labels):,} images are predicted correctly.")
     worst = wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:n]
-    columns = min(6, len(worst))
+    columns = 6  # even for fewer: the title needs the width
     rows = -(-len(worst) // columns)
-    figure = new_figure(max(1.45 * columns, 4), 1.8 * rows + 0.35)
+    figure = new_figure(1.45 * columns, 1.8 * rows + 0.35)
     figure.suptitle(title, x=0.01, ha="left")
     for place, index in enumerate(worst):
         axes = figure.add_subplot(rows, columns, place + 1)

@@ -89,4 +89,5 @@ def _note(axes: Axes, x: int, y: float, name: str, *, below: bool) -> None:
         va="top" if below else "bottom",
         fontsize=8,
         color=MUTED,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
     )

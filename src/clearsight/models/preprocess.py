@@ -36,7 +36,7 @@ class Preprocess(nn.Module):
     def describe(self) -> dict[str, object]:
         """What `bundle.json` says of this layer; `Preprocess(**…)` rebuilds it."""
         return {
-            "mean": [round(v, 8) for v in self.mean.flatten().tolist()],
-            "std": [round(v, 8) for v in self.std.flatten().tolist()],
+            "mean": [float(f"{v:.7g}") for v in self.mean.flatten().tolist()],
+            "std": [float(f"{v:.7g}") for v in self.std.flatten().tolist()],
             "size": self.size,
         }

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from clearsight.bundle import read_bundle
 from clearsight.errors import BundleError, UsageError
-from clearsight.export import check_parity, export, onnx_graph
+from clearsight.exporting import check_parity, export, onnx_graph
 from clearsight.models.classifier import Classifier
 from clearsight.models.preprocess import Preprocess
 from clearsight.models.registry import build
