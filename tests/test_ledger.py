@@ -3,10 +3,17 @@ from pathlib import Path
 
 import pytest
 
-from clearsight.config import Config, PhaseConfig, TrainingConfig, recipe_hash
+from clearsight.config import (
+    Config,
+    PhaseConfig,
+    TrainingConfig,
+    load_recipe,
+    recipe_hash,
+    to_toml,
+)
 from clearsight.errors import RunError, UsageError
-from clearsight.ledger import list_runs, read_entries, record, spread
-from clearsight.runs import Run, create_run, write_csv, write_json
+from clearsight.ledger import list_runs, read_entries, record, shipped_hash, spread
+from clearsight.runs import Run, create_run, write_csv, write_json, write_text
 
 MACHINE = {
     "platform": "Linux", "cpu": "Chip", "cores": 2, "memory_gib": 24.0, "device": "cpu",
@@ -149,3 +156,26 @@ def test_entries_are_read_by_name_and_other_files_passed_over(tmp_path: Path) ->
     (tmp_path / "results" / "bad.json").write_text("{", "utf-8")
     with pytest.raises(RunError, match=r"bad\.json: can't be read"):
         read_entries(tmp_path / "results")
+
+
+def test_an_entry_says_whether_the_recipe_ran_as_shipped(tmp_path: Path) -> None:
+    changed = finished_run(tmp_path / "changed")
+    entry = json.loads(record([changed], "changed", tmp_path / "results").read_text("utf-8"))
+    assert entry["shipped_recipe"] is False
+
+    recipe = load_recipe("airnet94", {"training.seed": 5, "training.budget": "5m"})
+    run = finished_run(tmp_path / "shipped")
+    write_text(run.recipe, to_toml(recipe))
+    entry = json.loads(record([run], "shipped", tmp_path / "results").read_text("utf-8"))
+    assert entry["shipped_recipe"] is True
+    assert entry["recipe_hash"] == shipped_hash("airnet94") != shipped_hash("resnet20")
+    assert shipped_hash("custom") is None
+
+
+def test_the_figures_of_a_run_are_recorded_by_their_checksum(tmp_path: Path) -> None:
+    run = finished_run(tmp_path / "run")
+    run.figures.mkdir()
+    (run.figures / "per_class.png").write_bytes(b"abc")
+    entry = json.loads(record([run], "airnet", tmp_path / "results").read_text("utf-8"))
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, B.1
+    assert entry["runs"][0]["figures"] == {"per_class.png": digest}

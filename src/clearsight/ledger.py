@@ -1,6 +1,7 @@
 """The ledger: one JSON file per recorded result. The documents' numbers come from there."""
 
 import dataclasses
+import hashlib
 import re
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from clearsight.config import Config, recipe_hash, to_table
+from clearsight.config import Config, load_recipe, recipe_hash, recipe_names, to_table
 from clearsight.errors import ClearsightError, RunError, UsageError
 from clearsight.runs import Run, open_run, read_csv, read_json, write_json
 
@@ -82,6 +83,11 @@ def read_entries(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
     return entries
 
 
+def shipped_hash(name: str) -> str | None:
+    """The recipe hash, as the ledger writes it, of the shipped recipe `name`; None for no such."""
+    return recipe_hash(_recipe(load_recipe(name))) if name in recipe_names() else None
+
+
 def _overview(run: Run) -> dict[str, Any]:
     row: dict[str, Any] = {"run": str(run.path), "started": ""}
     try:
@@ -118,6 +124,10 @@ def _facts(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
         "accuracy": accuracy,
         "target": evaluation["target"],
         "seconds": sum(row["seconds"] for row in read_csv(run.timing)),
+        "figures": {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(run.figures.glob("*.png"))
+        },
     }
     recipe = _recipe(config)
     table = to_table(recipe)
@@ -125,6 +135,8 @@ def _facts(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
     shared = {
         "recipe": config.name,
         "recipe_hash": recipe_hash(recipe),
+        # Without this, a recipe that has changed since and one run with other flags look alike.
+        "shipped_recipe": recipe_hash(recipe) == shipped_hash(config.name),
         "config": table,
         "budget": environment["budget"],
         "data": recipe.data.source,
