@@ -200,3 +200,18 @@ def test_the_card_tells_numbers_with_interval_and_n_and_the_weak_points(tmp_path
     assert "`cat` as `dog` (750)" in card
     for heading in ("What it does", "Classes", "Measured", "Limits", "How to use it"):
         assert f"\n## {heading}\n\n" in card
+
+
+def test_validation_predictions_travel_along_and_are_vouched_for(
+    folder: Path, tmp_path: Path
+) -> None:
+    assert not read_bundle(folder).validation.exists()
+    bundle = read_bundle(write(tmp_path / "with", validation=b"PAR1"))
+    assert bundle.validation.read_bytes() == b"PAR1"
+    write(bundle.path, validation=b"PAR1")  # known as part of a bundle, which may be replaced
+    bundle.validation.write_bytes(b"PAR2")
+    with pytest.raises(BundleError, match=r"validation\.parquet: SHA-256 is"):
+        read_bundle(bundle.path)
+    bundle.validation.unlink()
+    with pytest.raises(BundleError, match=r"validation\.parquet: can't be read"):
+        read_bundle(bundle.path)

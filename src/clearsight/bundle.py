@@ -5,9 +5,11 @@
     model.safetensors   weights
     model.onnx          the whole model: `images` uint8 [N, S, S, 3] → `probabilities` [N, K]
     MODEL_CARD.md       all of that for people
+    validation.parquet  what the model says of every validation image, where there were any
 
-`bundle.json` vouches for itself as well: `checksum` is the SHA-256 of its own text with the 64
-digits of the checksum replaced by zeros.
+docs/bundle.md documents every key, `bundle.schema.json` their types. `bundle.json` vouches for
+itself as well: `checksum` is the SHA-256 of its own text with the 64 digits of the checksum
+replaced by zeros.
 """
 
 import hashlib
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 MANIFEST, WEIGHTS, ONNX, CARD = "bundle.json", "model.safetensors", "model.onnx", "MODEL_CARD.md"
+VALIDATION = "validation.parquet"
 ZEROS = "0" * 64
 COPY_AGAIN = "copy the bundle again, or export it anew with `clearsight export`"
 
@@ -61,6 +64,11 @@ class Bundle:
     @property
     def onnx(self) -> Path:
         return self.path / ONNX
+
+    @property
+    def validation(self) -> Path:
+        """As a run's `predictions.parquet`; absent where no images were kept for validation."""
+        return self.path / VALIDATION
 
     def classifier(self) -> "Classifier":
         """The classifier with its weights, on the CPU in eval mode; needs torch.
@@ -100,11 +108,12 @@ def write_bundle(
     metrics: Mapping[str, Any],
     parity: Mapping[str, Any],
     provenance: Mapping[str, Any],
+    validation: bytes | None = None,
 ) -> Path:
     """Writes a bundle as the folder `out`, whole or not at all; an older bundle is replaced.
 
-    `onnx` is the serialised graph; the rest as in `Bundle`. Raises `BundleError` where `out` holds
-    anything else, `RunError` where the disk refuses.
+    `onnx` is the serialised graph, `validation` the content of that file; the rest as in `Bundle`.
+    Raises `BundleError` where `out` holds anything else, `RunError` where the disk refuses.
     """
     from safetensors.torch import save
 
@@ -127,7 +136,9 @@ def write_bundle(
         (folder / WEIGHTS).write_bytes(save(tensors, metadata))
         (folder / ONNX).write_bytes(onnx)
         (folder / CARD).write_text(model_card(about), encoding="utf-8")
-        about["sha256"] = {name: _sha256(folder / name) for name in (WEIGHTS, ONNX, CARD)}
+        if validation is not None:
+            (folder / VALIDATION).write_bytes(validation)
+        about["sha256"] = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
         (folder / MANIFEST).write_text(_sealed(about), encoding="utf-8")
     return out
 
@@ -187,7 +198,7 @@ def check_place(out: Path) -> None:
         return
     if not out.is_dir():
         raise BundleError(f"{out}: is a file, a bundle is a folder; choose another --out")
-    foreign = sorted({p.name for p in out.iterdir()} - {MANIFEST, WEIGHTS, ONNX, CARD})
+    foreign = sorted({p.name for p in out.iterdir()} - {MANIFEST, WEIGHTS, ONNX, CARD, VALIDATION})
     if foreign:
         raise BundleError(
             f"{out}: holds other files ({', '.join(foreign[:3])}{', …' * (len(foreign) > 3)}) "
@@ -199,7 +210,8 @@ def _verify(path: Path, text: str, about: Mapping[str, Any]) -> None:
     checksum = str(about.get("checksum"))
     found = hashlib.sha256(_with_last(text, checksum, ZEROS).encode()).hexdigest()
     digests = cast("Mapping[str, str]", about.get("sha256", {}))
-    expected = {MANIFEST: checksum, **{name: digests.get(name) for name in (WEIGHTS, ONNX, CARD)}}
+    required = dict.fromkeys((WEIGHTS, ONNX, CARD))
+    expected: dict[str, str | None] = {MANIFEST: checksum, **required, **digests}
     for name, digest in expected.items():
         try:
             found = found if name == MANIFEST else _sha256(path / name)

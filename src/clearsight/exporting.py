@@ -42,13 +42,15 @@ def export(
     metrics: Mapping[str, Any],
     provenance: Mapping[str, Any],
     test_images: np.ndarray,
+    validation: bytes | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Writes the bundle of `model` to the folder `out` and returns it.
 
-    `size` (px) and `fit` say how images are fitted before the model; `metrics` and `provenance` go
-    into the bundle as they are; `test_images`: uint8 [N, size, size, 3], on which ONNX Runtime and
-    torch (both fp32) are compared; `progress` is called with images compared and images in all.
+    `size` (px) and `fit` say how images are fitted before the model; `metrics`, `provenance` and
+    `validation` (a run's `predictions-validation.parquet`) go into the bundle as they are;
+    `test_images`: uint8 [N, size, size, 3], on which ONNX Runtime and torch (both fp32) are
+    compared; `progress` is called with images compared and images in all.
     `model` is left as it is. Raises `BundleError`, and writes nothing, where the engines disagree,
     the model can't be exported, or `out` holds something else.
     """
@@ -72,6 +74,7 @@ def export(
         metrics=metrics,
         parity=parity,
         provenance=provenance,
+        validation=validation,
     )
 
 

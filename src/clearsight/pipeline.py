@@ -92,8 +92,8 @@ def evaluate(
     """Measures a run's model on its test part; returns, and writes, `evaluation.json`.
 
     The part is the validation part where the split has no test part, and named so. Also leaves
-    `predictions.parquet`, the figures and the report. `images` are the run's, where they are
-    loaded already.
+    `predictions.parquet`, that of the validation part, the figures and the report. `images` are
+    the run's, where they are loaded already.
     """
     run = as_run(run)
     screen = screen or Silent()
@@ -115,6 +115,7 @@ def evaluate(
         target=config.evaluation.target, phases=about["position"]["phases"], without_tta=plain,
     )  # fmt: skip
     write_predictions(run.predictions, images.ids[where], labels, probabilities, model.classes)
+    _keep_validation(run, images, model, screen)
     write_json(run.evaluation, evaluation)
     draw_training(run, config)
     draw_evaluation(run, evaluation, pixels, labels, probabilities)
@@ -198,6 +199,7 @@ def export(
                 "versions": {k: surroundings[k] for k in ("clearsight", "python", "torch")},
             },
             test_images=images.images[where],
+            validation=_content(run.validation_predictions),
             progress=lambda done, total: report(f"comparing engines on {part}", done, total),
         )
 
@@ -257,6 +259,22 @@ def describe(images: ImageSet, parts: Split) -> str:
     """One line: name, sizes of the parts, classes, side."""
     counts = ", ".join(f"{len(getattr(parts, p)):,} {p}" for p in ("train", "validation", "test"))
     return f"{images.name}, {counts}, {len(images.classes)} classes, {images.size} px"
+
+
+def _keep_validation(run: Run, images: ImageSet, model: Classifier, screen: Progress) -> None:
+    """Writes what the model, as it is shipped, says of the validation part, if there is one."""
+    where = from_manifest(images, read_json(run.split)).validation
+    if not len(where):
+        return
+    pixels, labels = images.images[where], images.labels[where]
+    probabilities = _predict(model, pixels, "none", "predicting validation", screen)
+    write_predictions(
+        run.validation_predictions, images.ids[where], labels, probabilities, model.classes
+    )
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
 def as_run(run: Run | Path | str) -> Run:

@@ -68,6 +68,11 @@ class Run:
         return self.path / "predictions.parquet"
 
     @property
+    def validation_predictions(self) -> Path:
+        """Of the validation part, one view per image: what versions are chosen by."""
+        return self.path / "predictions-validation.parquet"
+
+    @property
     def figures(self) -> Path:
         return self.path / "figures"
 
