@@ -11,6 +11,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from clearsight.models.resnet import stage_names
+
 
 class BatchNorm(nn.BatchNorm2d):
     """Bias only; statistics follow within a few steps, for training is short."""
@@ -37,6 +39,13 @@ class Group(nn.Module):
         return self.activation(self.norm2(self.conv2(x)))
 
 
+class GlobalMax(nn.Module):
+    """Maps [N, C, H, W] → features [N, C], the maximum over the map."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.amax((2, 3))
+
+
 class AirNet(nn.Module):
     """Normalised images [N, 3, 32, 32] → features [N, D]; any side from 24 px up."""
 
@@ -48,11 +57,12 @@ class AirNet(nn.Module):
         self.activation = nn.GELU(approximate="tanh")
         channels = (24, *widths)
         self.groups = nn.Sequential(*(Group(a, b) for a, b in zip(channels, widths, strict=False)))
+        self.pool = GlobalMax()
+        self.feature_info = stage_names("groups", len(widths))
         self.features = widths[-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.groups(self.activation(self.whiten(x)))
-        return x.amax((2, 3))
+        return self.pool(self.groups(self.activation(self.whiten(x))))
 
     def prepare(self, images: Tensor) -> None:
         """Sets the whitening filters to the eigenvectors of the images' 2 × 2 patches, ±.
@@ -92,4 +102,5 @@ def _builder(widths: tuple[int, int, int]) -> Callable[[int], tuple[nn.Module, n
     return build
 
 
-BUILDERS = {"airnet94": _builder((64, 256, 256))}
+# The tiny one, of 14,000 weights, is for trying things out in seconds.
+BUILDERS = {"airnet94": _builder((64, 256, 256)), "airnet-tiny": _builder((8, 16, 32))}

@@ -37,6 +37,13 @@ class BasicBlock(nn.Module):
         return F.relu(y + x)
 
 
+class GlobalMean(nn.Module):
+    """Maps [N, C, H, W] → features [N, C], averaged over the map."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
+
+
 class ResNet(nn.Module):
     """Normalised images [N, 3, S, S], S ≥ 8 → features [N, 64], averaged over the map."""
 
@@ -44,6 +51,7 @@ class ResNet(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(3, STAGES[0], 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(STAGES[0])
+        self.activation = nn.ReLU()
         self.stages = nn.Sequential()
         channels_in = STAGES[0]
         for stage, channels in enumerate(STAGES):
@@ -53,14 +61,21 @@ class ResNet(nn.Module):
                 stage_blocks.append(BasicBlock(channels_in, channels, stride))
                 channels_in = channels
             self.stages.append(stage_blocks)
+        self.pool = GlobalMean()
+        self.feature_info = stage_names("stages", len(STAGES))
         self.features = channels_in
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.norm(self.conv(x)))
-        return self.stages(x).mean((2, 3))
+        x = self.activation(self.norm(self.conv(x)))
+        return self.pool(self.stages(x))
+
+
+def stage_names(container: str, count: int) -> list[dict[str, str]]:
+    """Where the stages are, in the form in which timm's models say it (`feature_info`)."""
+    return [{"module": f"{container}.{k}"} for k in range(count)]
 
 
 def linear_head(features: int, classes: int) -> nn.Linear:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from clearsight.models.resnet import STAGES, linear_head
+from clearsight.models.resnet import STAGES, GlobalMean, linear_head, stage_names
 
 
 class WideBlock(nn.Module):
@@ -53,6 +53,8 @@ class WideResNet(nn.Module):
             self.stages.append(stage_blocks)
         self.norm = nn.BatchNorm2d(channels_in)
         self.activation = nn.ReLU()
+        self.pool = GlobalMean()
+        self.feature_info = stage_names("stages", len(STAGES))
         self.features = channels_in
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -60,7 +62,7 @@ class WideResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stages(self.conv(x))
-        return self.activation(self.norm(x)).mean((2, 3))
+        return self.pool(self.activation(self.norm(x)))
 
 
 def _builder(depth: int, width: int) -> Callable[[int], tuple[nn.Module, nn.Module]]:
