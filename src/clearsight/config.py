@@ -150,6 +150,15 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrackingConfig:
+    """`[tracking]`: where a run's numbers go besides its folder; the run's, not the recipe's."""
+
+    tracker: Literal["mlflow", "wandb", "tensorboard", "none"] = setting(
+        "mlflow", "mlflow: mlflow.db beside the run folder, or $MLFLOW_TRACKING_URI"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """A recipe, parsed. `name` is the recipe's own; it and comments stay out of the hash."""
 
@@ -160,6 +169,7 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     phases: tuple[PhaseConfig, ...] = (PhaseConfig(),)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
         if not self.phases:
@@ -244,6 +254,7 @@ def recipe_hash(config: Config) -> str:
     """
     own = _own_values(config)
     own.pop("name", None)
+    own.pop("tracking", None)
     for run_field in ("seed", "budget", "device"):
         own.get("training", {}).pop(run_field, None)
     if not own.get("training", True):

@@ -131,7 +131,7 @@ def _facts(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     recipe = _recipe(config)
     table = to_table(recipe)
-    del table["training"]["seed"]
+    del table["training"]["seed"], table["tracking"]
     shared = {
         "recipe": config.name,
         "recipe_hash": recipe_hash(recipe),
