@@ -21,7 +21,9 @@ DataDir = Annotated[
     Path | None, Parameter(help="look for data here, before $CLEARSIGHT_DATA and ./data")
 ]
 RunFolder = Annotated[Path, Parameter(help="a run folder; `clearsight runs` lists them")]
-Documents = Annotated[tuple[Path, ...], Parameter(help="Markdown files")]
+Documents = Annotated[
+    tuple[Path, ...], Parameter(help="Markdown files; default: those here and in docs")
+]
 
 
 def _version() -> str:
@@ -38,7 +40,7 @@ app = App(
     version=_version,
     default_parameter=Parameter(negative=()),
 )
-docs = App(name="docs", help="Fill or check the numbers in documents that come from results.")
+docs = App(name="docs", help="Fill or check what in documents comes from results and code.")
 app.command(docs)
 
 
@@ -274,30 +276,40 @@ def record(
 
 @docs.command(name="render")
 def docs_render(
-    files: Documents,
+    files: Documents = (),
     /,
     *,
     results: Annotated[Path, Parameter(help="folder of the ledger")] = Path("results"),
 ) -> None:
-    """Fill the numbers in from the ledger, and print which files changed."""
-    from clearsight.documents import render_files
+    """Fill in numbers from the ledger and references from the code; print the files changed."""
+    from clearsight.cli.reference import generators
+    from clearsight.documents.places import render_files
 
-    output.show_paths("changed", render_files(files, results))
+    changed = render_files(files or _documents(), results, generators(results))
+    output.show_paths("changed", changed)
 
 
 @docs.command(name="check")
 def docs_check(
-    files: Documents,
+    files: Documents = (),
     /,
     *,
     results: Annotated[Path, Parameter(help="folder of the ledger")] = Path("results"),
 ) -> int:
-    """Fail where a number differs from the ledger."""
-    from clearsight.documents import check_files
+    """Fail where a number, figure, command or link is no longer true, with file and line."""
+    from clearsight.cli.reference import command_problem, generators
+    from clearsight.documents.checks import check_documents
 
-    problems = check_files(files, results)
+    problems = check_documents(
+        files or _documents(), results=results, generators=generators(results),
+        command_problem=command_problem,
+    )  # fmt: skip
     output.show_lines(problems)
     return 1 if problems else 0
+
+
+def _documents() -> list[Path]:
+    return [*sorted(Path().glob("*.md")), *sorted(Path("docs").rglob("*.md"))]
 
 
 def _recipe_text(name: str) -> str:

@@ -1,8 +1,9 @@
-"""Numbers in the documents, rendered from the ledger.
+"""Places in the documents that are filled in, never typed.
 
-A place in a Markdown file looks like this, and what stands between the markers is never typed:
+A number comes from the ledger, a reference from the code:
 
     <!-- results:NAME:accuracy -->94.06 ± 0.11 %<!-- /results -->
+    <!-- generated:configuration -->…<!-- /generated -->
 
 `NAME` is an entry of the ledger, or several with commas between, or `*` for all; what comes after
 the second colon is one of `FIELDS`.
@@ -12,23 +13,27 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from clearsight.errors import ClearsightError, UsageError
 from clearsight.ledger import RESULTS, read_entries
 from clearsight.runs import write_text
 
+Generators = Mapping[str, Callable[[], str]]
+NO_GENERATORS: Generators = MappingProxyType({})
 Entry = Mapping[str, Any]
 
 _PLACE = re.compile(r"(<!-- results:([^:\s]+):([\w-]+) -->)(.*?)(<!-- /results -->)", re.DOTALL)
-_OPENING = re.compile(r"<!-- results:")
+_GENERATED = re.compile(r"(<!-- generated:([\w-]+) -->)(.*?)(<!-- /generated -->)", re.DOTALL)
+_OPENING = re.compile(r"<!-- (?:results|generated):")
 _TTA = {"none": "no", "flip": "mirrored", "flip+shift": "mirrored and shifted"}
 
 
-def render(text: str, results: Path = RESULTS) -> str:
-    """`text` with every place filled from the ledger in the folder `results`.
+def render(text: str, results: Path = RESULTS, generators: Generators = NO_GENERATORS) -> str:
+    """`text` with every place filled, from the ledger in the folder `results` or by a generator.
 
-    Raises `UsageError` for a marker without its end, an unknown entry or an unknown field.
+    Raises `UsageError` for a marker without its end, an unknown entry, field or generator.
     """
     entries = read_entries(results)
 
@@ -36,50 +41,85 @@ def render(text: str, results: Path = RESULTS) -> str:
         opening, names, field, _, closing = place.groups()
         return opening + _FIELDS[_known(field)](_named(names, entries, results)) + closing
 
-    places = len(_PLACE.findall(text))
+    def generate(place: re.Match[str]) -> str:
+        opening, name, _, closing = place.groups()
+        if name not in generators:
+            known = ", ".join(generators) or "none"
+            raise UsageError(f"generated part {name!r}: no such part; there are {known}")
+        return f"{opening}\n{generators[name]()}\n{closing}"
+
+    places = len(_PLACE.findall(text)) + len(_GENERATED.findall(text))
     if places < len(_OPENING.findall(text)):
         raise UsageError(
-            "found a results marker that is not written as "
-            "<!-- results:NAME:FIELD -->…<!-- /results -->; mend it"
+            "found a marker that is not written as "
+            "<!-- results:NAME:FIELD -->…<!-- /results --> or "
+            "<!-- generated:NAME -->…<!-- /generated -->; mend it"
         )
-    return _PLACE.sub(fill, text)
+    return _GENERATED.sub(generate, _PLACE.sub(fill, text))
 
 
-def render_files(paths: Sequence[Path], results: Path = RESULTS) -> list[Path]:
+def render_files(
+    paths: Sequence[Path], results: Path = RESULTS, generators: Generators = NO_GENERATORS
+) -> list[Path]:
     """Fills the places of Markdown files; returns the files that changed."""
     changed = []
     for path in paths:
-        before, after = _both(path, results)
+        before, after = _both(path, results, generators)
         if after != before:
             write_text(path, after)
             changed.append(path)
     return changed
 
 
-def check_files(paths: Sequence[Path], results: Path = RESULTS) -> list[str]:
-    """A sentence per file whose places differ from the ledger, with the first such line."""
+def check_places(
+    paths: Sequence[Path], results: Path = RESULTS, generators: Generators = NO_GENERATORS
+) -> list[str]:
+    """A sentence per file whose places differ from their source, with the first such line."""
     problems = []
     for path in paths:
-        before, after = _both(path, results)
+        before, after = _both(path, results, generators)
         if after == before:
             continue
         lines = enumerate(zip_longest(before.splitlines(), after.splitlines(), fillvalue=""), 1)
         number, (found, due) = next((n, pair) for n, pair in lines if pair[0] != pair[1])
         problems.append(
-            f"{path}:{number}: found {found.strip()!r}, the ledger says {due.strip()!r}; "
+            f"{path}:{number}: found {found.strip()!r}, due is {due.strip()!r}; "
             "run `clearsight docs render`"
         )
     return problems
 
 
-def _both(path: Path, results: Path) -> tuple[str, str]:
-    """(the file as it is, as the ledger would have it)."""
+def read_page(path: Path) -> str:
+    """The text of a Markdown file. Raises `UsageError` where it can't be read."""
     try:
-        before = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{path}: can't be read ({error.strerror}); check the name") from error
+
+
+def results_table(entries: Sequence[Entry]) -> str:
+    """Markdown: a row per entry of the ledger."""
+    head = ("result", "data", "test accuracy", "95 % interval", "n", "seeds", "test-time views",
+            "training", "hardware", "date")  # fmt: skip
+    rows = [
+        (e["name"], e["data"], _percent(e, e["tta"]), _interval(e), f"{e['n']:,}",
+         str(len(e["runs"])), _TTA[e["tta"]], _minutes(e), _hardware(e), e["recorded"])
+        for e in entries
+    ]  # fmt: skip
+    return "\n" + table(head, rows)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, each line ended."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _both(path: Path, results: Path, generators: Generators) -> tuple[str, str]:
+    """(the file as it is, as it should be)."""
+    before = read_page(path)
     try:
-        return before, render(before, results)
+        return before, render(before, results, generators)
     except ClearsightError as error:
         raise UsageError(f"{path}: {error}") from error
 
@@ -129,18 +169,6 @@ def _hardware(entry: Entry) -> str:
     return f"{device} ({machine['cpu']}, {machine['precision']})"
 
 
-def _table(entries: Sequence[Entry]) -> str:
-    head = ("result", "data", "test accuracy", "95 % interval", "n", "seeds", "test-time views",
-            "training", "hardware", "date")  # fmt: skip
-    rows = [
-        (e["name"], e["data"], _percent(e, e["tta"]), _interval(e), f"{e['n']:,}",
-         str(len(e["runs"])), _TTA[e["tta"]], _minutes(e), _hardware(e), e["recorded"])
-        for e in entries
-    ]  # fmt: skip
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def _each(one: Callable[[Entry], str]) -> Callable[[Sequence[Entry]], str]:
     return lambda entries: ", ".join(one(entry) for entry in entries)
 
@@ -154,6 +182,6 @@ _FIELDS: dict[str, Callable[[Sequence[Entry]], str]] = {
     "time": _each(_minutes),
     "hardware": _each(_hardware),
     "date": _each(lambda entry: entry["recorded"]),
-    "table": _table,
+    "table": results_table,
 }
 FIELDS = tuple(_FIELDS)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from clearsight.documents import FIELDS, check_files, render, render_files
+from clearsight.documents.places import FIELDS, check_places, render, render_files
 from clearsight.errors import UsageError
 from clearsight.runs import write_json
 
@@ -90,10 +90,10 @@ def test_check_finds_a_number_edited_by_hand_with_file_and_line(
     page = tmp_path / "page.md"
     page.write_text("# Page\n\n<!-- results:one:accuracy -->?<!-- /results -->\n", "utf-8")
     assert render_files([page], results) == [page]
-    assert check_files([page], results) == []
+    assert check_places([page], results) == []
     assert render_files([page], results) == []
     page.write_text(page.read_text("utf-8").replace("94.06", "98.06"), "utf-8")
-    [problem] = check_files([page], results)
+    [problem] = check_places([page], results)
     assert problem.startswith(f"{page}:3: found")
     assert "98.06" in problem
     assert "94.06" in problem
@@ -104,10 +104,10 @@ def test_check_names_the_first_line_where_a_table_has_lost_its_rows(
 ) -> None:
     page = tmp_path / "page.md"
     page.write_text("<!-- results:*:table -->\n<!-- /results -->\n", "utf-8")
-    [problem] = check_files([page], results)
+    [problem] = check_places([page], results)
     assert problem.startswith(f"{page}:2: found")
 
 
 def test_a_missing_page_is_named(results: Path) -> None:
     with pytest.raises(UsageError, match=r"nowhere\.md: can't be read"):
-        check_files([Path("nowhere.md")], results)
+        check_places([Path("nowhere.md")], results)

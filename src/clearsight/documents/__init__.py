@@ -1,0 +1,1 @@
+"""The documents: numbers and references filled in, and what has drifted found."""

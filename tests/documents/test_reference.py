@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from clearsight.cli.reference import command_problem, commands, generators
+from clearsight.config import recipe_names, settings
+from clearsight.documents.places import render
+from clearsight.documents.reference import configuration, recipes
+from clearsight.errors import UsageError
+
+
+def test_every_setting_is_in_the_reference_with_its_default() -> None:
+    text = configuration()
+    for _, rows in settings():
+        for row in rows:
+            assert f"| `{row.flag}` |" in text
+    assert "| `--training.batch` | INT | `512` | images per step (images) |" in text
+    assert "none\\|random\\|alternating" in text
+
+
+def test_every_recipe_is_shown_whole(tmp_path: Path) -> None:
+    text = recipes(tmp_path)
+    for name in recipe_names():
+        assert f"\n## {name}\n" in text
+    assert 'optimizer = "muon"' in text
+    assert "No run of it is in the ledger yet." in text
+
+
+def test_every_command_is_in_the_reference() -> None:
+    text = commands()
+    assert "\n## clearsight train\n" in text
+    assert "\n## clearsight docs check\n" in text
+    assert "| `--budget` | time for training, such as 90s or 5m | `4m` |" in text
+    assert "(auto, onnx, torch) | `auto` |" in text
+    assert "| `BUNDLE` |" in text
+
+
+def test_generated_parts_are_filled_and_unknown_ones_named(tmp_path: Path) -> None:
+    parts = generators(tmp_path)
+    text = render("<!-- generated:commands --><!-- /generated -->", tmp_path, parts)
+    assert "## clearsight train" in text
+    assert render(text, tmp_path, parts) == text
+    with pytest.raises(UsageError, match="'weather': no such part; there are commands, "):
+        render("<!-- generated:weather --><!-- /generated -->", tmp_path, parts)
+
+
+def test_a_command_is_judged_by_its_name_flags_and_words() -> None:
+    assert command_problem(["train", "airnet94", "--data.size", "64"], True) is None
+    assert command_problem(["train", "--resume"], False) is None
+    assert "requires an argument" in (command_problem(["train", "--resume"], True) or "")
+    assert command_problem(["--version"], True) is None
+    assert command_problem([], True) is not None
