@@ -37,25 +37,27 @@ def train(
     out: Path | None = None,
     data_dir: Path | str | None = None,
     resume: Path | None = None,
+    images: ImageSet | None = None,
     screen: Progress | None = None,
 ) -> Run:
     """Trains, validates, then measures on test, explains and reports; returns the run.
 
     `out` is the run folder, default `runs/<date>-<recipe>-s<seed>`. `resume` is a run to go on
-    with after its last whole epoch; `config` must then be its own. Raises `ClearsightError`s, and
-    leaves no run folder where the data can't be had.
+    with after its last whole epoch; `config` must then be its own. `images` are the recipe's,
+    where they are loaded already. Raises `ClearsightError`s, and leaves no run folder where the
+    data can't be had.
     """
     screen = screen or Silent()
     if resume is None:
         path = out or new_run_path(config)
-        images = load_data(config, data_dir, screen)
+        images = images or load_data(config, data_dir, screen)
         parts = split(images, config.data)
         run = start_run(path, config, images, parts)
     else:
         run = open_run(resume)
         if run.evaluation.is_file():
             raise RunError(f"run {resume}: it is finished; `clearsight evaluate` measures it again")
-        images = load_data(config, data_dir, screen)
+        images = images or load_data(config, data_dir, screen)
         parts = from_manifest(images, read_json(run.split))
     for note in images.notes:
         screen.say(f"data: {note}")

@@ -47,7 +47,9 @@ app.command(docs)
 @app.command
 def demo(
     *,
-    budget: Annotated[str, Parameter(help="time for training, such as 90s or 5m")] = "4m",
+    budget: Annotated[
+        str | None, Parameter(help="time for training, such as 90s; default: 4 minutes")
+    ] = None,
     data_dir: DataDir = None,
     out: Annotated[Path | None, Parameter(help="run folder; default: a new one in runs")] = None,
 ) -> None:
@@ -55,7 +57,7 @@ def demo(
     from clearsight.demo import demo
     from clearsight.parsing import parse_duration
 
-    seconds = parse_duration(budget, "--budget")
+    seconds = None if budget is None else parse_duration(budget, "--budget")
     output.show_demo(demo(budget=seconds, data_dir=data_dir, out=out, screen=Screen()))
 
 
