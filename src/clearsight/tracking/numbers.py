@@ -1,0 +1,99 @@
+"""What trackers are told of a run, as flat tables: parameters, facts, metrics."""
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+from clearsight.config import Config, recipe_hash, to_table
+from clearsight.runs import Run
+
+EPOCH_METRICS = (
+    "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "step", "images_per_second",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeds:
+    """What runs of one recipe that differ in their seed have in common.
+
+    - `id`: unique; `name`: for people; `count`: how many runs there will be
+    """
+
+    id: str
+    name: str
+    count: int
+
+
+def seeds_of(config: Config, count: int) -> Seeds | None:
+    """What `count` runs about to be made of `config` share; None for a single run."""
+    if count == 1:
+        return None
+    now = datetime.now().astimezone().strftime("%Y-%m-%dT%H:%M:%S")
+    return Seeds(id=secrets.token_hex(8), name=f"{config.name} {count} seeds {now}", count=count)
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables and lists of tables as {dotted name: value}: `phases.0.lr`; None is left out.
+
+    A list of anything else becomes JSON text.
+    """
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            values |= flat(value, f"{name}.")
+        elif isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+            values |= flat({str(k): item for k, item in enumerate(value)}, f"{name}.")
+        elif isinstance(value, list):
+            values[name] = json.dumps(value)
+        elif value is not None:
+            values[name] = value
+    return values
+
+
+def parameters(config: Config) -> dict[str, Any]:
+    """Every field of the resolved recipe under its flag's name."""
+    table = to_table(config)
+    del table["name"], table["tracking"]
+    return flat(table)
+
+
+def facts(
+    run: Run, config: Config, environment: Mapping[str, Any], split_hash: str
+) -> dict[str, str]:
+    """What identifies a run: its folder, recipe, split, code and machine."""
+    about = {k: v for k, v in environment.items() if k not in ("git", "budget")}
+    git = environment.get("git") or {}
+    named = {
+        "run_folder": str(run.path.resolve()),
+        "recipe": config.name,
+        "recipe_hash": recipe_hash(config),
+        "split_hash": split_hash,
+        "clearsight": version("clearsight"),
+        "git_commit": git.get("commit"),
+        "git_dirty": git.get("dirty"),
+    }
+    named |= {f"environment.{key}": value for key, value in flat(about).items()}
+    return {key: str(value) for key, value in named.items() if value is not None}
+
+
+def epoch_metrics(row: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of an epoch, in the names of `history.csv` and `timing.csv`."""
+    return {name: float(row[name]) for name in EPOCH_METRICS if row.get(name) is not None}
+
+
+def final_metrics(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of `evaluation.json`; every accuracy with `_low` and `_high` (95 %) and `n`."""
+    metrics = {"n": float(evaluation["n"]), "loss": float(evaluation["loss"])}
+    for name in ("accuracy", "accuracy_without_tta"):
+        if name in evaluation:
+            accuracy = evaluation[name]
+            metrics[name] = float(accuracy["value"])
+            metrics |= {f"{name}_{end}": float(accuracy[end]) for end in ("low", "high")}
+    metrics |= {f"macro_{name}": float(value) for name, value in evaluation["macro"].items()}
+    metrics["training_seconds"] = float(sum(phase["seconds"] for phase in evaluation["phases"]))
+    return metrics
