@@ -10,10 +10,15 @@ from clearsight.data.images import ImageSet, content_ids
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache and no data search path, so that nothing of the user's is read or written."""
+    """An empty cache and no data search path, so that nothing of the user's is read or written.
+
+    Runs are tracked in one MLflow database per process, for setting one up takes seconds.
+    """
     cache = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     monkeypatch.delenv("CLEARSIGHT_DATA", raising=False)
+    database = tmp_path_factory.getbasetemp() / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
     return cache
 
 

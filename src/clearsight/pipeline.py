@@ -27,6 +27,8 @@ from clearsight.pictures import draw_audit, draw_data, draw_evaluation, draw_tra
 from clearsight.progress import Progress, Silent, counting
 from clearsight.runs import Run, create_run, new_run_path, open_run, read_json, write_json
 from clearsight.runtime import environment, pick_device, pick_precision
+from clearsight.tracking.numbers import Seeds
+from clearsight.tracking.tracker import check_installed, tracked
 from clearsight.training.checkpoint import load_about, load_classifier
 from clearsight.training.train import train_model
 
@@ -38,16 +40,18 @@ def train(
     data_dir: Path | str | None = None,
     resume: Path | None = None,
     images: ImageSet | None = None,
+    seeds: Seeds | None = None,
     screen: Progress | None = None,
 ) -> Run:
     """Trains, validates, then measures on test, explains and reports; returns the run.
 
     `out` is the run folder, default `runs/<date>-<recipe>-s<seed>`. `resume` is a run to go on
     with after its last whole epoch; `config` must then be its own. `images` are the recipe's,
-    where they are loaded already. Raises `ClearsightError`s, and leaves no run folder where the
-    data can't be had.
+    where they are loaded already; `seeds` joins runs that differ in their seed, for the tracker.
+    Raises `ClearsightError`s, and leaves no run folder where the data can't be had.
     """
     screen = screen or Silent()
+    check_installed(config.tracking.tracker)
     if resume is None:
         path = out or new_run_path(config)
         images = images or load_data(config, data_dir, screen)
@@ -63,8 +67,9 @@ def train(
         screen.say(f"data: {note}")
     screen.say(f"run {run.path}: {describe(images, parts)}")
     draw_data(run.figures, config, images, parts)
-    train_model(run, config, images, parts, resume=resume is not None, progress=screen)
-    evaluate(run, images=images, screen=screen)
+    with tracked(run, config, screen, seeds=seeds) as progress:
+        train_model(run, config, images, parts, resume=resume is not None, progress=progress)
+        progress.finish(evaluate(run, images=images, screen=screen))
     explain(run, images=images)
     write_report(run)
     return run

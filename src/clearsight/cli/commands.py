@@ -80,6 +80,10 @@ def train(
     out: Annotated[
         Path | None, Parameter(help="run folder; default: runs/<date>-<recipe>-s<seed>")
     ] = None,
+    tracking: Annotated[
+        Literal["mlflow", "wandb", "tensorboard", "none"] | None,
+        Parameter(help="where the run's numbers go besides its folder; default: mlflow"),
+    ] = None,
     resume: Annotated[Path | None, Parameter(help="a run folder to go on with")] = None,
     as_json: Json = False,
     overrides: Annotated[Mapping[str, str], Parameter(parse=False)] = MappingProxyType({}),
@@ -91,7 +95,12 @@ def train(
     from clearsight.config import load_recipe
     from clearsight.runs import open_run
 
-    named = {"data": data, "training.seed": seed, "training.budget": budget}
+    named = {
+        "data": data,
+        "training.seed": seed,
+        "training.budget": budget,
+        "tracking.tracker": tracking,
+    }
     changes = {name: value for name, value in named.items() if value is not None} | {**overrides}
     if seeds < 1:
         raise UsageError(f"--seeds: found {seeds}, expected 1 or more")
@@ -109,8 +118,9 @@ def train(
 
     # Heavy, so only once the words are known to be right.
     from clearsight import pipeline
+    from clearsight.tracking.numbers import seeds_of
 
-    screen, finished = Screen(), []
+    screen, finished, group = Screen(), [], seeds_of(config, seeds)
     for number in range(config.training.seed, config.training.seed + seeds):
         training = dataclasses.replace(config.training, seed=number)
         run = pipeline.train(
@@ -118,6 +128,7 @@ def train(
             out=out / f"s{number}" if out and seeds > 1 else out,
             data_dir=data_dir,
             resume=resume,
+            seeds=group,
             screen=screen,
         )
         finished.append(run)
