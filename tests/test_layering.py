@@ -18,7 +18,7 @@ LAYERS = [
     {"runtime", "runs", "progress"},
     {"data", "models"},
     {"training", "evaluation", "explanation", "figures"},
-    {"pictures", "model_card", "bundle", "exporting", "predict"},
+    {"pictures", "model_card", "bundle", "exporting", "predict", "mlflow_flavor"},
     {"tracking", "ledger", "documents", "serve"},
     {"pipeline", "demo"},
     {"cli", "__main__"},

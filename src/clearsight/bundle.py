@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 MANIFEST, WEIGHTS, ONNX, CARD = "bundle.json", "model.safetensors", "model.onnx", "MODEL_CARD.md"
 VALIDATION = "validation.parquet"
+SCHEMA = Path(__file__).with_name("bundle.schema.json")
 ZEROS = "0" * 64
 COPY_AGAIN = "copy the bundle again, or export it anew with `clearsight export`"
 
@@ -39,9 +40,10 @@ COPY_AGAIN = "copy the bundle again, or export it anew with `clearsight export`"
 class Bundle:
     """What `bundle.json` says.
 
-    - `architecture`: the network's name in the registry
+    - `architecture`: the network's name in the registry, or timm's; `head`: `linear` or `mlp`
     - `size`, `fit`: images are fitted to `size` × `size` px in this way before the model
-    - `preprocessing`: `mean` and `std` (3 each, of pixel values divided by 255), `size` (px, None)
+    - `preprocessing`: `mean` and `std` (3 each, of pixel values divided by 255), `size` (px, None),
+      `interpolation`, `scaled_twice`
     - `classes`: K names, in the order of the probabilities
     - `metrics`: as `evaluation.json`; `parity`: `n`, `ties`, `max_difference`, see `export`
     - `provenance`: how the model came to be
@@ -49,6 +51,7 @@ class Bundle:
 
     path: Path
     architecture: str
+    head: str = "linear"
     size: int
     fit: Fit
     preprocessing: dict[str, Any]
@@ -83,7 +86,7 @@ class Bundle:
 
         try:
             preprocess = Preprocess(**self.preprocessing)
-            model = build(self.architecture, self.classes, preprocess)
+            model = build(self.architecture, self.classes, preprocess, self.head)
             model.load_state_dict(load_file(self.weights))
         except ConfigError as error:
             raise BundleError(
@@ -122,6 +125,7 @@ def write_bundle(
     about = {
         "format_version": FORMAT_VERSION,
         "architecture": model.name,
+        "head": model.head_kind,
         "input": {"size": size, "fit": fit},
         "preprocessing": model.preprocess.describe(),
         "classes": list(model.classes),
@@ -180,6 +184,7 @@ def read_bundle(path: Path | str, *, verify: bool = True) -> Bundle:
         return Bundle(
             path=path,
             architecture=about["architecture"],
+            head=about.get("head", "linear"),
             size=about["input"]["size"],
             fit=about["input"]["fit"],
             preprocessing=about["preprocessing"],

@@ -30,7 +30,7 @@ def test_every_command_is_in_the_reference() -> None:
     text = commands()
     assert "\n## clearsight train\n" in text
     assert "\n## clearsight docs check\n" in text
-    assert "| `--budget` | time for training, such as 90s or 5m | `4m` |" in text
+    assert "| `--seeds` | train this many runs, each with the next seed | `1` |" in text
     assert "(auto, onnx, torch) | `auto` |" in text
     assert "| `BUNDLE` |" in text
 
@@ -40,7 +40,7 @@ def test_generated_parts_are_filled_and_unknown_ones_named(tmp_path: Path) -> No
     text = render("<!-- generated:commands --><!-- /generated -->", tmp_path, parts)
     assert "## clearsight train" in text
     assert render(text, tmp_path, parts) == text
-    with pytest.raises(UsageError, match="'weather': no such part; there are commands, "):
+    with pytest.raises(UsageError, match="'weather': no such part; there are bundle, "):
         render("<!-- generated:weather --><!-- /generated -->", tmp_path, parts)
 
 

@@ -12,7 +12,7 @@ from clearsight.cli.commands import app
 from clearsight.cli.overrides import take_overrides
 from clearsight.config import settings
 from clearsight.documents.places import Generators, table
-from clearsight.documents.reference import cell, configuration, recipes
+from clearsight.documents.reference import bundle, cell, configuration, recipes
 from clearsight.errors import UsageError
 from clearsight.parsing import did_you_mean
 
@@ -22,6 +22,7 @@ EVERYWHERE = {"--help", "-h", "--version", "--debug"}
 def generators(results: Path) -> Generators:
     """The parts of the documents that are written from the code, by the names of their places."""
     return {
+        "bundle": bundle,
         "commands": commands,
         "configuration": configuration,
         "recipes": lambda: recipes(results),

@@ -1,7 +1,11 @@
 """Pages written from the code: the settings, and the shipped recipes with their results."""
 
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from clearsight.bundle import SCHEMA
 from clearsight.config import RECIPES, recipe_names, settings
 from clearsight.documents.places import results_table, table
 from clearsight.ledger import RESULTS, read_entries, shipped_hash
@@ -37,6 +41,34 @@ def recipes(results: Path = RESULTS) -> str:
             + f"\n```toml\n{text.rstrip()}\n```\n"
         )
     return "".join(sections)
+
+
+def bundle() -> str:
+    """Markdown: every key of `bundle.json` with type and meaning, from its schema."""
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    return "\n" + table(("key", "type", "meaning"), list(_keys(schema, "")))
+
+
+def _keys(schema: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str, str]]:
+    for key, about in schema.get("properties", {}).items():
+        optional = "" if key in schema.get("required", ()) else ", optional"
+        # File names hold dots themselves.
+        name = f"{prefix}[{key!r}]" if "." in key else f"{prefix}.{key}".lstrip(".")
+        yield f"`{name}`", cell(_kind(about) + optional), cell(about["description"])
+        yield from _keys(about, name)
+
+
+def _kind(about: Mapping[str, Any]) -> str:
+    if "$ref" in about:
+        return {"channels": "3 numbers", "digest": "64 hex digits", "accuracy": "value, low, high"}[
+            about["$ref"].rpartition("/")[2]
+        ]
+    if "const" in about:
+        return json.dumps(about["const"])
+    if "enum" in about:
+        return " or ".join(f"`{value}`" for value in about["enum"])
+    kinds = about["type"]
+    return kinds if isinstance(kinds, str) else " or ".join(kinds)
 
 
 def cell(text: str) -> str:
