@@ -71,7 +71,29 @@ class AugmentConfig:
 class ModelConfig:
     """`[model]`: the network."""
 
-    name: str = setting("airnet94", "network: `clearsight recipes --models` lists them")
+    name: str = setting(
+        "airnet94",
+        "network: `clearsight recipes --models` lists them; or any of timm's by its name",
+    )
+    weights: str | None = setting(
+        None,
+        "what a network of timm's starts from: a file (.safetensors, or a torch checkpoint of "
+        "tensors), or none for random weights; default: a package on this machine, else the hub",
+    )
+    head: Literal["linear", "mlp"] = setting(
+        "linear", "mlp: dropout 0.3, dense 256, ReLU, dropout 0.3, dense classes"
+    )
+    size: int | None = setting(
+        None,
+        "side to which the first layer resamples images for a network of timm's; default: what "
+        "the weights expect; 32 leaves small images as they are",
+        unit="px", low=16, high=1024,
+    )  # fmt: skip
+    preprocess: Literal["weights", "double-scaled"] = setting(
+        "weights",
+        "double-scaled puts a mistake in, for lessons: pixels are scaled to 0–1 and then divided "
+        "by 255 once more, so that all images look alike to the network",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +103,16 @@ class PhaseConfig:
     name: str = setting("train", "name of the phase in tables and figures")
     epochs: float = setting(10.0, "passes over the training images", low=0.001, high=100_000)
     steps: int | None = setting(None, "optimizer steps; overrides epochs", low=1)
+    trains: str = setting(
+        "all",
+        "what trains, the rest being frozen: head, top:1 (head and last stage), top:2 …, all, "
+        "or parameter names with wildcards, separated by commas",
+    )
+    bn: Literal["auto", "running", "batch"] = setting(
+        "auto",
+        "batch norm where it trains: running keeps its statistics as they are, batch follows the "
+        "batches; auto: batch if trains is all, else running",
+    )
     optimizer: Literal["sgd", "adam", "adamw", "muon"] = setting(
         "sgd", "sgd is with Nesterov momentum; muon trains filters, SGD the rest"
     )
@@ -89,6 +121,9 @@ class PhaseConfig:
         None, "learning rate of biases and normalisation; default: lr", low=0
     )
     head_lr: float | None = setting(None, "learning rate of the head; default: lr", low=0)
+    layer_decay: float = setting(
+        1.0, "factor on the learning rate for each stage below the head", low=0.01, high=1
+    )
     momentum: float = setting(
         0.9, "momentum of sgd and muon; first beta of adam", low=0, high=0.999
     )
@@ -140,6 +175,27 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CacheConfig:
+    """`[cache]`: what frozen stages give is computed once, and kept for the next run."""
+
+    store: Literal["auto", "off"] = setting(
+        "auto", "auto: where stages are frozen and the budgets allow; off: compute it every epoch"
+    )
+    views: int = setting(
+        1,
+        "augmented views per image where stages are frozen, taken in turn by the epochs; "
+        "0: new ones every epoch, without a cache",
+        low=0, high=1000,
+    )  # fmt: skip
+    memory: float = setting(
+        2.0, "most to hold in memory, more is read from the disk", unit="GiB", low=0
+    )
+    disk: float = setting(
+        10.0, "most to keep in the user's cache folder, the oldest goes first", unit="GiB", low=0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
     """`[evaluation]`: how the test set is measured."""
 
@@ -168,6 +224,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     phases: tuple[PhaseConfig, ...] = (PhaseConfig(),)
+    cache: CacheConfig = field(default_factory=CacheConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
@@ -250,15 +307,18 @@ def to_toml(config: Config) -> str:
 def recipe_hash(config: Config) -> str:
     """SHA-256 over what differs from the defaults: comments, name, and new fields leave it alone.
 
-    The seed and the time budget are the run's, not the recipe's, and stay out as well.
+    The seed, the time budget and the room for a cache are the run's, not the recipe's, and stay
+    out as well.
     """
     own = _own_values(config)
     own.pop("name", None)
     own.pop("tracking", None)
-    for run_field in ("seed", "budget", "device"):
-        own.get("training", {}).pop(run_field, None)
-    if not own.get("training", True):
-        del own["training"]
+    of_the_run = {"training": ("seed", "budget", "device"), "cache": ("store", "memory", "disk")}
+    for table, names in of_the_run.items():
+        for name in names:
+            own.get(table, {}).pop(name, None)
+        if not own.get(table, True):
+            del own[table]
     return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
 
 

@@ -5,6 +5,7 @@
     │   └── ConfigError        a recipe or an override: unknown key, wrong type, out of range
     ├── DataError              a source, a file or a split
     │   └── DataNotFoundError  nothing of that name on the data search path
+    ├── WeightsError           pretrained weights: not to be had, or of another network
     ├── RunError               a run folder: exists, is missing, is no run
     ├── TrainingError          training can't go on (NaN, nothing to train)
     └── BundleError            a bundle: damaged, of another format, disagreeing with its model
@@ -35,6 +36,10 @@ class DataError(ClearsightError):
 
 class DataNotFoundError(DataError):
     """No data of that name on the search path, and none could be downloaded."""
+
+
+class WeightsError(ClearsightError):
+    """Pretrained weights can't be had, can't be read, or belong to another network."""
 
 
 class RunError(ClearsightError):

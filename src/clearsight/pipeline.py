@@ -201,6 +201,7 @@ def export(
                 "recipe_hash": recipe_hash(config),
                 "data": images.name,
                 **seeds,
+                "weights": load_about(run.weights).get("weights"),
                 "trained": surroundings["started"],
                 "git": surroundings["git"],
                 "versions": {k: surroundings[k] for k in ("clearsight", "python", "torch")},

@@ -1,5 +1,7 @@
 """`Classifier`: preprocess ▸ backbone ▸ head, from raw uint8 pixels to logits."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +12,8 @@ class Classifier(nn.Module):
     """uint8 images [N, H, W, 3] → logits float [N, K].
 
     `backbone` maps normalised images [N, 3, S, S] to features [N, D]; `head` maps those to logits.
-    `classes` are the K names in the order of the logits; `name` is the registry's.
+    `classes` are the K names in the order of the logits; `name` and `head_kind` are what `build`
+    was asked for; `origin` says where pretrained weights are from: source, licence, sha256.
     """
 
     def __init__(
@@ -21,16 +24,29 @@ class Classifier(nn.Module):
         backbone: nn.Module,
         head: nn.Module,
         classes: tuple[str, ...],
+        head_kind: str = "linear",
     ) -> None:
         super().__init__()
         self.name = name
+        self.head_kind = head_kind
         self.classes = classes
+        self.origin: Mapping[str, str] | None = None
         self.preprocess = preprocess
         self.backbone = backbone
         self.head = head
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.backbone(self.preprocess(images)))
+
+    def describe(self) -> dict[str, object]:
+        """What `registry.rebuild` needs, and where the weights it started from are from."""
+        return {
+            "model": self.name,
+            "head": self.head_kind,
+            "classes": list(self.classes),
+            "preprocess": self.preprocess.describe(),
+            "weights": None if self.origin is None else dict(self.origin),
+        }
 
     @torch.no_grad()
     def prepare(self, images: Tensor) -> None:

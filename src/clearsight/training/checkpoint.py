@@ -17,8 +17,7 @@ from torch.optim import Optimizer
 
 from clearsight.errors import RunError
 from clearsight.models.classifier import Classifier
-from clearsight.models.preprocess import Preprocess
-from clearsight.models.registry import build
+from clearsight.models.registry import rebuild
 from clearsight.runs import recover, replacing, write_json
 from clearsight.training.averaging import Averaging
 
@@ -54,8 +53,7 @@ def save_state(
 
 def load_classifier(folder: Path) -> Classifier:
     """The classifier of a checkpoint, in eval mode, float32, on the CPU. Raises `RunError`."""
-    about = load_about(folder)
-    model = build(about["model"], about["classes"], Preprocess(**about["preprocess"]))
+    model = rebuild(load_about(folder))
     load_weights(folder, model)
     return model.eval()
 
