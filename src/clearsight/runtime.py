@@ -83,8 +83,10 @@ def generator(seed: int, *stream: str | int, device: torch.device | str = "cpu")
 
 @contextmanager
 def seeded(seed: int, *stream: str | int) -> Generator[None]:
-    """The global CPU generator seeded as `generator` would, and given back as it was found."""
-    with torch.random.fork_rng(devices=[]):
+    """The global generators (CPU, CUDA) seeded as `generator` would, and given back as found."""
+    # Without CUDA at work there is nothing of it to give back, and asking would start it.
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
         torch.manual_seed(generator(seed, *stream).initial_seed())
         yield
 

@@ -41,9 +41,9 @@ def test_nothing_to_train_is_an_error_that_names_the_phase() -> None:
 
 def test_rates_follow_the_factor_and_respect_the_floor() -> None:
     optimizers = build_optimizers(small(), PhaseConfig(lr=0.2, head_lr=0.4))
-    assert set_rate(optimizers, 0.5) == pytest.approx(0.1)
+    assert set_rate(optimizers, 0.2, 0.5) == pytest.approx(0.1)
     assert {g["lr"] for g in optimizers[0].param_groups} == {0.1, 0.2}
-    assert set_rate(optimizers, 1e-9, floor=1e-6) == 1e-6
+    assert set_rate(optimizers, 0.2, 1e-9, floor=1e-6) == 1e-6
 
 
 @pytest.mark.parametrize("shape", [(16, 100), (100, 16)])

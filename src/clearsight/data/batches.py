@@ -54,11 +54,15 @@ class Batches:
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of `epoch`, counted from 0."""
-        order = self._order(epoch).to(self.images.device)
-        for indices in order.split(self.batch)[: len(self)]:
+        for indices in self.indices(epoch):
             # index_select, for indexing with a tensor is several times slower on a CPU.
             images = self.images.index_select(0, indices)
             yield Batch(images, self.labels.index_select(0, indices), indices)
+
+    def indices(self, epoch: int) -> list[Tensor]:
+        """int64 [N] each, on the device: the places in the part of every batch of `epoch`."""
+        order = self._order(epoch).to(self.images.device)
+        return list(order.split(self.batch)[: len(self)])
 
     def _order(self, epoch: int) -> Tensor:
         draw = generator(self.seed, "order", epoch)

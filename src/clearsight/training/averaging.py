@@ -44,6 +44,16 @@ class Averaging:
         if self.config.averaging == "lookahead":
             torch._foreach_copy_(fast, slow)
 
+    def settle(self) -> None:
+        """The averaged weights become the model's own, where averages are what is kept."""
+        if self.config.averaging == "ema":
+            _copy(self.slow, self.fast)
+
+    def restart(self) -> None:
+        """The model's own weights become the average: what a phase freezes is then the same."""
+        if self.slow:
+            _copy(self.fast, self.slow)
+
     @contextmanager
     def applied(self) -> Generator[None]:
         """The averaged weights in the model while the block runs; its own again afterwards."""
@@ -51,10 +61,14 @@ class Averaging:
             yield
             return
         own = [tensor.clone() for tensor in self.fast.values()]
-        with torch.no_grad():
-            torch._foreach_copy_(list(self.fast.values()), list(self.slow.values()))
+        _copy(self.slow, self.fast)
         try:
             yield
         finally:
             with torch.no_grad():
                 torch._foreach_copy_(list(self.fast.values()), own)
+
+
+@torch.no_grad()
+def _copy(source: dict[str, Tensor], target: dict[str, Tensor]) -> None:
+    torch._foreach_copy_(list(target.values()), list(source.values()))

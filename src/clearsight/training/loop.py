@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,49 +14,29 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Optimizer
 
-from clearsight.config import AugmentConfig, PhaseConfig, TrainingConfig
-from clearsight.data.augment import augment
-from clearsight.data.batches import Batches
+from clearsight.config import PhaseConfig
 from clearsight.errors import TrainingError
-from clearsight.evaluation.metrics import predict_probabilities
-from clearsight.models.classifier import Classifier
-from clearsight.progress import Progress
-from clearsight.runtime import Precision, autocast, generator
-from clearsight.training.averaging import Averaging
+from clearsight.runtime import autocast, seeded
+from clearsight.training.clock import Clock
+from clearsight.training.feeds import Feed
+from clearsight.training.freezing import set_modes
+from clearsight.training.job import Job
 from clearsight.training.optimizers import set_rate
 from clearsight.training.phases import Position
 from clearsight.training.schedules import Plan, factor, out_of_patience, plateau_factor
 
 FINITE_CHECK_STEPS = 50  # looking at a loss on a GPU waits for it, so it is done now and then
-REFIT_SHARE = 0.05  # a budgeted plan is refitted each time this share of the budget has passed
-REFIT_STRETCH = 4  # by the speed since this many refits ago
-REFIT_STRETCH = 4  # by the speed over this many of the latest refits
 
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, after the step at work was finished."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What stays the same through all phases of a run."""
-
-    model: Classifier
-    training: TrainingConfig
-    augment: AugmentConfig
-    batches: Batches
-    validation: tuple[np.ndarray, np.ndarray] | None  # uint8 [N, H, W, 3], int64 [N]
-    class_weights: Tensor | None  # float32 [K]
-    averaging: Averaging
-    device: torch.device
-    precision: Precision
-    progress: Progress
-
-
 def run_phase(  # noqa: PLR0915 - one piece on purpose: the order of its lines is the algorithm
     job: Job,
     phase: PhaseConfig,
     plan: Plan,
+    feed: Feed,
     *,
     budget: float | None,
     position: Position,
@@ -68,30 +47,26 @@ def run_phase(  # noqa: PLR0915 - one piece on purpose: the order of its lines i
 
     `keep(position, is_best)` is called after each epoch, to keep what was reached.
     """
-    model, training, batches = job.model, job.training, job.batches
-    classes = len(model.classes)
+    model, training, steps_per_epoch = job.model, job.training, len(job.batches)
     started = time.perf_counter() - position.seconds
-    clock = Clock(budget, steps_per_epoch=len(batches))
+    clock = Clock(budget, steps_per_epoch, position, most=plan.total if feed.cached else None)
     with interruptible() as interrupted, ExitStack() as tasks:
-        while position.step < plan.total:
+        while (reason := end_reason(phase, plan, position, budget)) is None:
             epoch_start, first_step = time.perf_counter(), position.step
             seen, losses, right = 0, [], torch.zeros((), dtype=torch.int64, device=job.device)
             scale = plateau_factor(position.validation_losses(), phase.plateau)
-            draw = generator(training.seed, "augment", position.epoch, device=job.device)
-            model.train()
-            steps = min(len(batches), plan.total - position.step)
+            set_modes(model, phase)
+            tasks.enter_context(seeded(training.seed, "dropout", position.epoch))
+            steps = min(steps_per_epoch, plan.total - position.step)
             bar = tasks.enter_context(job.progress.task(f"epoch {position.epoch + 1}", steps))
-            for batch in batches.epoch(position.epoch):
+            for batch in feed.epoch(position.epoch):
                 share = factor(phase, plan.progress(position.step)) * scale
-                rate = set_rate(optimizers, share, phase.plateau_floor if scale < 1 else 0.0)
-                images, targets = augment(
-                    batch.images, batch.labels, config=job.augment, epoch=position.epoch,
-                    indices=batch.indices, generator=draw, classes=classes,
-                )  # fmt: skip
+                floor = phase.plateau_floor if scale < 1 else 0.0
+                rate = set_rate(optimizers, phase.lr, share, floor)
                 with autocast(job.device, job.precision):
-                    logits = model(images).float()
+                    logits = feed.forward(batch.inputs).float()
                     loss = F.cross_entropy(
-                        logits, targets, job.class_weights,
+                        logits, batch.targets, job.class_weights,
                         label_smoothing=training.label_smoothing,
                     )  # fmt: skip
                 for optimizer in optimizers:
@@ -132,7 +107,7 @@ def run_phase(  # noqa: PLR0915 - one piece on purpose: the order of its lines i
             }
             if job.validation is not None:
                 with job.averaging.applied():
-                    row |= validate(job)
+                    row |= validate(job, feed)
             position.history.append(row)
             clock.validation_seconds = time.perf_counter() - epoch_start - trained_seconds
             position.seconds = time.perf_counter() - started
@@ -160,52 +135,25 @@ def run_phase(  # noqa: PLR0915 - one piece on purpose: the order of its lines i
                     "seconds_left": (plan.total - position.step) * timing["seconds"] / done,
                 }
             )
-            if out_of_patience(position.validation_losses(), phase.patience):
-                return f"no better validation loss for {phase.patience} epochs"
+    return reason
+
+
+def end_reason(
+    phase: PhaseConfig, plan: Plan, position: Position, budget: float | None
+) -> str | None:
+    """Why the phase is at its end, for the table of phases; None while it is not."""
+    if out_of_patience(position.validation_losses(), phase.patience):
+        return f"no better validation loss for {phase.patience} epochs"
+    if position.step < plan.total:
+        return None
     return "all steps done" if budget is None else "time budget used"
 
 
-class Clock:
-    """Fits a plan's total to a time budget from the speed measured so far; without one, never."""
-
-    def __init__(self, budget: float | None, steps_per_epoch: int) -> None:
-        self.budget = budget
-        self.steps_per_epoch = steps_per_epoch
-        self.validation_seconds = 0.0
-        self.next_refit = 0.0
-        self.marks: list[tuple[int, float]] = [(0, 0.0)]
-
-    def refit(self, plan: Plan, position: Position, *, epoch_end: bool = False) -> Plan:
-        """The plan that ends with the budget, when a refit is due; else the plan as it is.
-
-        Due after the first steps (1, 2, 4 … in number), then each time a share of the budget has
-        passed. The speed is that of the latest stretch, for a shared machine's varies.
-        """
-        step, seconds = position.step, position.seconds
-        if epoch_end:
-            # The stretch since the last mark contains a validation: start a new one.
-            self.marks = [(step, seconds)]
-            return plan
-        early = step & (step - 1) == 0
-        if self.budget is None or not (early or seconds >= self.next_refit):
-            return plan
-        self.next_refit = seconds + REFIT_SHARE * self.budget
-        since_step, since_seconds = self.marks[-REFIT_STRETCH:][0]
-        self.marks.append((step, seconds))
-        per_step = (seconds - since_seconds) / (step - since_step)
-        # Each epoch costs a validation too, and so does the last, unfinished one.
-        per_step += self.validation_seconds / self.steps_per_epoch
-        left = self.budget - seconds - self.validation_seconds
-        return plan.refit(step, step + max(1, math.floor(left / per_step)))
-
-
-def validate(job: Job) -> dict[str, float]:
+def validate(job: Job, feed: Feed) -> dict[str, float]:
     """Loss and accuracy on the validation part, in the precision of training."""
     assert job.validation is not None
-    images, labels = job.validation
-    probabilities = predict_probabilities(
-        job.model, images, device=job.device, precision=job.precision
-    )
+    assert feed.probabilities is not None
+    labels, probabilities = job.validation[1], feed.probabilities()
     of_label = probabilities[np.arange(len(labels)), labels]
     return {
         "val_loss": round(float(-np.log(np.maximum(of_label, 1e-12)).mean()), 6),

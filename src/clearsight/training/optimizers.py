@@ -10,14 +10,15 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from clearsight.config import PhaseConfig
 from clearsight.errors import TrainingError
 from clearsight.models.classifier import Classifier
+from clearsight.training.freezing import depths
 
 
 def build_optimizers(model: Classifier, phase: PhaseConfig) -> list[Optimizer]:
-    """The phase's optimizers. Each group keeps its peak rate under `peak_lr`.
+    """The phase's optimizers, for what is not frozen. Each group keeps its rate as `peak_lr`.
 
-    Groups: weights of the backbone; biases and normalisation; the head. Weight decay leaves
-    biases and normalisation alone, except in what Muon leaves to SGD, where it is part of the
-    recipe the network comes from.
+    Groups: weights of the backbone; biases and normalisation; the head; each by stage where the
+    rate decays from stage to stage. Weight decay leaves biases and normalisation alone, except in
+    what Muon leaves to SGD, where it is part of the recipe the network comes from.
     """
     head = {id(p) for p in model.head.parameters()}
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -28,39 +29,60 @@ def build_optimizers(model: Classifier, phase: PhaseConfig) -> list[Optimizer]:
     weights = [p for p in trained if id(p) not in head and p.ndim > 1]
     bias_lr = phase.lr if phase.bias_lr is None else phase.bias_lr
     head_lr = phase.lr if phase.head_lr is None else phase.head_lr
-    others = [_group(biases, bias_lr), _group(heads, head_lr)]
-    optimizers: list[Optimizer]
+    below = depths(model) if phase.layer_decay < 1 else {}
+
+    def groups(parameters: list[nn.Parameter], lr: float, decay: float) -> list[dict[str, Any]]:
+        levels: dict[int, list[nn.Parameter]] = {}
+        for p in parameters:
+            levels.setdefault(below.get(id(p), 0), []).append(p)
+        return [
+            {"params": level, "lr": lr * phase.layer_decay**depth, "weight_decay": decay}
+            for depth, level in sorted(levels.items())
+        ]
+
+    decay = phase.weight_decay
+    optimizers: list[Optimizer] = []
     if phase.optimizer == "muon":
         momentum = phase.momentum if phase.bias_momentum is None else phase.bias_momentum
+        others = groups(biases, bias_lr, 0.0) + groups(heads, head_lr, 0.0)
         for group in others:
             # Decoupled: the decay per step does not grow with the group's large learning rate.
-            group["weight_decay"] = phase.weight_decay / group["lr"] if group["lr"] else 0.0
-        optimizers = [
-            Muon(weights, lr=phase.lr, momentum=phase.momentum),
-            SGD(others, lr=phase.lr, momentum=momentum, nesterov=momentum > 0),
-        ]
+            group["weight_decay"] = decay / group["lr"] if group["lr"] else 0.0
+        if weights:
+            filters = groups(weights, phase.lr, 0.0)
+            optimizers.append(Muon(filters, lr=phase.lr, momentum=phase.momentum))
+        if others:
+            optimizers.append(SGD(others, lr=phase.lr, momentum=momentum, nesterov=momentum > 0))
     else:
-        others[1]["weight_decay"] = phase.weight_decay
-        groups = [_group(weights, phase.lr, weight_decay=phase.weight_decay), *others]
+        all_groups = [
+            *groups(weights, phase.lr, decay),
+            *groups(biases, bias_lr, 0.0),
+            *groups(heads, head_lr, decay),
+        ]
         momentum = phase.momentum
         if phase.optimizer == "sgd":
-            optimizers = [SGD(groups, lr=phase.lr, momentum=momentum, nesterov=momentum > 0)]
+            optimizers = [SGD(all_groups, lr=phase.lr, momentum=momentum, nesterov=momentum > 0)]
         else:
             kind = Adam if phase.optimizer == "adam" else AdamW
-            optimizers = [kind(groups, lr=phase.lr, betas=(momentum, 0.999))]
+            optimizers = [kind(all_groups, lr=phase.lr, betas=(momentum, 0.999))]
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak_lr"] = group["lr"]
     return optimizers
 
 
-def set_rate(optimizers: Iterable[Optimizer], factor: float, floor: float = 0.0) -> float:
-    """Sets every group to `factor` × its peak, not under `floor`; returns the first group's."""
-    optimizers = list(optimizers)
+def set_rate(
+    optimizers: Iterable[Optimizer], lr: float, factor: float, floor: float = 0.0
+) -> float:
+    """Sets every group to `factor` × its peak, not under `floor`; returns what `lr` becomes so."""
+
+    def rate(peak: float) -> float:
+        return max(peak * factor, min(floor, peak))
+
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = max(group["peak_lr"] * factor, min(floor, group["peak_lr"]))
-    return optimizers[0].param_groups[0]["lr"]
+            group["lr"] = rate(group["peak_lr"])
+    return rate(lr)
 
 
 class Muon(Optimizer):
@@ -71,7 +93,7 @@ class Muon(Optimizer):
     own takes 2-D parameters only.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float) -> None:
+    def __init__(self, parameters: Iterable[Any], lr: float, momentum: float) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
@@ -107,7 +129,3 @@ def orthogonalise(matrix: Tensor, steps: int = 3) -> Tensor:
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
     return x.T if tall else x
-
-
-def _group(parameters: list[nn.Parameter], lr: float, weight_decay: float = 0.0) -> dict[str, Any]:
-    return {"params": parameters, "lr": lr, "weight_decay": weight_decay}

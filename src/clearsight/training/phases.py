@@ -1,5 +1,6 @@
 """Where training stands: the part of a run's state that is numbers, and how budgets are shared."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -63,15 +64,20 @@ def first_plan(phase: PhaseConfig, steps_per_epoch: int) -> Plan:
     return Plan(((0, phase.steps or max(1, round(phase.epochs * steps_per_epoch))),))
 
 
-def phase_budget(config: Config, number: int) -> float | None:
-    """The share of the time budget, in seconds, of a phase: in proportion to its epochs."""
+def phase_budget(config: Config, position: Position) -> float | None:
+    """Seconds for the phase at work: what the finished ones left, in proportion to epochs."""
     if config.training.budget is None:
         return None
-    return (
-        config.training.budget
-        * config.phases[number].epochs
-        / sum(phase.epochs for phase in config.phases)
-    )
+    left = config.training.budget - sum(row["seconds"] for row in position.phases)
+    epochs = [phase.epochs for phase in config.phases[position.phase :]]
+    return max(left, 0.0) * epochs[0] / sum(epochs)
+
+
+def planned_epochs(position: Position, plan: Plan, steps_per_epoch: int) -> range:
+    """Numbers, from 0 in the run, of the epochs that `plan` gives the phase at work."""
+    done = sum(row["phase"] == position.phase + 1 for row in position.history)
+    first = position.epoch - done
+    return range(first, first + math.ceil(plan.total / steps_per_epoch))
 
 
 def resolved(config: Config, position: Position) -> Config:

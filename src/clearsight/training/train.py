@@ -1,5 +1,7 @@
 """Training a run: all phases, from a split of images to checkpoints in the run folder."""
 
+import hashlib
+import time
 from typing import Any
 
 import numpy as np
@@ -10,16 +12,24 @@ from clearsight.data.batches import Batches, channel_statistics
 from clearsight.data.images import ImageSet
 from clearsight.data.splits import Split
 from clearsight.models.classifier import Classifier
-from clearsight.models.preprocess import Preprocess
-from clearsight.models.registry import build
+from clearsight.models.registry import start
 from clearsight.progress import Progress, Silent
 from clearsight.runs import Run, write_csv, write_text
 from clearsight.runtime import pick_device, pick_precision, seeded, tune_allocator
 from clearsight.training import checkpoint
 from clearsight.training.averaging import Averaging
-from clearsight.training.loop import Job, run_phase
+from clearsight.training.feeds import feed_for
+from clearsight.training.freezing import freeze, selected
+from clearsight.training.job import Job
+from clearsight.training.loop import run_phase
 from clearsight.training.optimizers import build_optimizers
-from clearsight.training.phases import Position, first_plan, phase_budget, resolved
+from clearsight.training.phases import (
+    Position,
+    first_plan,
+    phase_budget,
+    planned_epochs,
+    resolved,
+)
 from clearsight.training.schedules import Plan
 
 PREPARE_IMAGES = 5000  # enough for a backbone that initialises itself from data
@@ -48,6 +58,7 @@ def train_model(
         model=model,
         training=config.training,
         augment=config.augment,
+        cache=config.cache,
         batches=Batches(
             images,
             split.train,
@@ -57,17 +68,24 @@ def train_model(
             balanced=config.data.balance == "sampling",
         ),
         validation=_part(images, split.validation),
+        ids={
+            "training": _digest(images, split.train),
+            "validation": _digest(images, split.validation),
+        },
         class_weights=_class_weights(images, split, device) if by_loss else None,
         averaging=Averaging(model, config.training),
         device=device,
         precision=pick_precision(config.training.precision, device),
         progress=progress or Silent(),
     )
+    # Looked up for all phases now: a wrong name in the last must not cost the work of the first.
+    trained = [
+        selected(model, phase.trains, f"phases.{number}.trains")
+        for number, phase in enumerate(config.phases)
+    ]
+    trainable = {name for name, p in model.named_parameters() if p.requires_grad}
     position = Position()
-    about = {
-        "model": model.name,
-        "classes": list(model.classes),
-        "preprocess": model.preprocess.describe(),
+    about = model.describe() | {
         "data": {"size": images.size, "fit": images.fit},
     }
     resuming = resume and run.last.is_dir()
@@ -86,19 +104,28 @@ def train_model(
 
     while position.phase < len(config.phases):
         phase = config.phases[position.phase]
+        freeze(model, trained[position.phase], trainable)
         optimizers = build_optimizers(model, phase)
         plan = first_plan(phase, len(job.batches))
+        epochs = planned_epochs(position, plan, len(job.batches))
         if resuming:
             checkpoint.load_state(run.last, model, job.averaging, optimizers)
             plan = Plan(position.plan) if position.plan else plan
             resuming = False
 
-        budget = phase_budget(config, position.phase)
+        started = time.perf_counter()
+        feed = feed_for(job, phase, epochs)
+        position.seconds += time.perf_counter() - started
+        budget = phase_budget(config, position)
         reason = run_phase(
-            job, phase, plan, budget=budget, position=position, optimizers=optimizers, keep=keep
-        )
+            job, phase, plan, feed,
+            budget=budget, position=position, optimizers=optimizers, keep=keep,
+        )  # fmt: skip
+        del feed  # its features are not to lie in memory beside the next phase's
+        job.averaging.settle()
         if phase.patience and position.best is not None:
             checkpoint.load_weights(run.best, model)
+        job.averaging.restart()
         position.close_phase(_phase_row(phase.name, position, model, reason))
 
     state = about | position.history[-1] | {"position": position.to_dict()}
@@ -108,16 +135,24 @@ def train_model(
 
 
 def new_classifier(config: Config, images: ImageSet, split: Split) -> Classifier:
-    """The model of `config` with the weights the seed gives, normalising by the training part."""
-    mean, std = channel_statistics(images, split.train)
+    """The model of `config` as training starts: pretrained, or with the weights the seed gives."""
     with seeded(config.training.seed, "weights"):
-        model = build(config.model.name, images.classes, Preprocess(mean, std))
+        model = start(
+            config.model, images.classes, lambda: channel_statistics(images, split.train)
+        )
     model.prepare(torch.from_numpy(images.images[split.train[:PREPARE_IMAGES]]))
     return model
 
 
 def _part(images: ImageSet, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     return (images.images[indices], images.labels[indices]) if len(indices) else None
+
+
+def _digest(images: ImageSet, indices: np.ndarray) -> str:
+    """A hash of a part's images (their ids say what they show), labels and order."""
+    digest = hashlib.sha256(images.ids[indices].tobytes())
+    digest.update(images.labels[indices].tobytes())
+    return digest.hexdigest()
 
 
 def _class_weights(images: ImageSet, split: Split, device: torch.device) -> torch.Tensor:
