@@ -10,7 +10,7 @@ ifneq ($(wildcard ../shared/datasets),)
 export CLEARSIGHT_DATA := $(if $(CLEARSIGHT_DATA),$(CLEARSIGHT_DATA):)$(abspath ../shared/datasets)
 endif
 
-.PHONY: help demo test test-slow check format
+.PHONY: help demo test test-slow check docs package format
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -31,6 +31,12 @@ check: $(READY)  ## format, lint, types, layering, and what the documents say
 	$(BIN)/ty check --python .venv src
 	$(BIN)/python -m pytest tests/test_layering.py
 	$(BIN)/clearsight docs check
+
+docs: $(READY)  ## build the site of docs/ into site/, warnings as errors
+	$(BIN)/zensical build --strict --clean
+
+package: $(READY)  ## build wheel and sdist into dist/, install the wheel elsewhere and try it
+	bash .ci/package
 
 format: $(READY)  ## rewrite the code in the project's format
 	$(BIN)/ruff format .

@@ -89,7 +89,8 @@ def _first_phase(flag: str) -> str:
 
 
 def _commands(parent: App, name: str) -> Iterator[tuple[str, Any]]:
-    for child in _names(parent):
+    # Groups of commands come last.
+    for child in sorted(_names(parent), key=lambda each: parent[each].default_command is None):
         if parent[child].default_command is not None:
             yield f"{name} {child}", parent[child]
         yield from _commands(parent[child], f"{name} {child}")
