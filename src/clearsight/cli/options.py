@@ -1,0 +1,14 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+Json = Annotated[
+    bool, Parameter("--json", help="print one JSON object instead of text", show_default=False)
+]
+DataDir = Annotated[
+    Path | None, Parameter(help="look for data here, before $CLEARSIGHT_DATA and ./data")
+]
+RunFolder = Annotated[Path, Parameter(help="a run folder; `clearsight runs` lists them")]

@@ -1,0 +1,60 @@
+"""What `compare` and `reproduce` print."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from clearsight.cli.output import percent, show_json, show_lines, show_table
+
+
+def show_comparison(comparison: Mapping[str, Any], *, as_json: bool) -> None:
+    """Runs against the first one, on the same images."""
+    if as_json:
+        show_json(comparison)
+        return
+    show_lines([f"measured on the same {comparison['n']:,} images ({comparison['part']} part)"])
+    show_table(
+        ["run", "recipe", "seed", "views", "accuracy", "95 % interval"],
+        [
+            [
+                row["run"], row["recipe"], str(row["seed"]), row["tta"],
+                percent(row["accuracy"]["value"]), interval(row["accuracy"], percent),
+            ]
+            for row in comparison["runs"]
+        ],
+    )  # fmt: skip
+    for pair in comparison["pairs"]:
+        rows: list[Mapping[str, Any]] = [*pair["per_class"], {"name": "all", **pair}]
+        show_lines(["", f"A = {pair['a']}, B = {pair['b']}"])
+        show_table(
+            ["class", "n", "both right", "only A", "only B", "neither", "A − B", "95 % interval"],
+            [
+                [
+                    row["name"], str(row["n"]), str(row["both"]), str(row["only_a"]),
+                    str(row["only_b"]), str(row["neither"]), points(row["difference"]["value"]),
+                    interval(row["difference"], points),
+                ]
+                for row in rows
+            ],
+        )  # fmt: skip
+        show_lines(
+            f"only {name} right: {_first(pair[key])}"
+            for name, key in (("A", "only_a_ids"), ("B", "only_b_ids"))
+        )
+        show_lines([pair["sentence"]])
+
+
+def points(difference: float) -> str:
+    """`+1.20`, in percentage points."""
+    return f"{100 * difference:+.2f}"
+
+
+def interval(ends: Mapping[str, float], form: Callable[[float], str]) -> str:
+    """`93.55 % to 94.52 %`."""
+    return f"{form(ends['low'])} to {form(ends['high'])}"
+
+
+def _first(ids: Sequence[str], count: int = 3) -> str:
+    """The first ids in short, and how many more `--json` names."""
+    shown = [f"{each[:12]}…" if len(each) > 12 else each for each in ids[:count]]
+    more = [f"{len(ids) - count:,} more (--json names all)"] if len(ids) > count else []
+    return ", ".join(shown + more) or "none"
