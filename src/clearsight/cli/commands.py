@@ -9,18 +9,12 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from clearsight.cli import output
+from clearsight.cli import experiments, output
 from clearsight.cli.inputs import image_names
+from clearsight.cli.options import DataDir, Json, RunFolder
 from clearsight.cli.screen import Screen
 from clearsight.errors import UsageError
 
-Json = Annotated[
-    bool, Parameter("--json", help="print one JSON object instead of text", show_default=False)
-]
-DataDir = Annotated[
-    Path | None, Parameter(help="look for data here, before $CLEARSIGHT_DATA and ./data")
-]
-RunFolder = Annotated[Path, Parameter(help="a run folder; `clearsight runs` lists them")]
 Documents = Annotated[
     tuple[Path, ...], Parameter(help="Markdown files; default: those here and in docs")
 ]
@@ -246,6 +240,10 @@ def runs(
     from clearsight.ledger import list_runs
 
     output.show_runs(list_runs(folder), folder, as_json=as_json)
+
+
+app.command(experiments.compare)
+app.command(experiments.ui)
 
 
 @app.command
