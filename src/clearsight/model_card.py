@@ -111,5 +111,5 @@ def _bullets(provenance: Mapping[str, Any]) -> str:
     return "\n".join(
         f"- {key.replace('_', ' ')}: {text(value)}"
         for key, value in provenance.items()
-        if value is not None
+        if value is not None and key != "config"  # the whole recipe is for programs
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from clearsight import exporting
 from clearsight.bundle import MANIFEST, read_bundle
-from clearsight.config import Config, DataConfig, recipe_hash
+from clearsight.config import Config, DataConfig, recipe_hash, to_table
 from clearsight.data import audit as auditing
 from clearsight.data.images import ImageSet
 from clearsight.data.sources import load_images
@@ -22,6 +22,7 @@ from clearsight.evaluation.metrics import TTA, evaluate_probabilities, predict_p
 from clearsight.evaluation.predictions import read_predictions, write_predictions
 from clearsight.evaluation.report import write_report
 from clearsight.explanation.explain import explain_images, explain_run
+from clearsight.ledger import HARDWARE
 from clearsight.models.classifier import Classifier
 from clearsight.pictures import draw_audit, draw_data, draw_evaluation, draw_training
 from clearsight.progress import Progress, Silent, counting
@@ -205,6 +206,8 @@ def export(
                 "trained": surroundings["started"],
                 "git": surroundings["git"],
                 "versions": {k: surroundings[k] for k in ("clearsight", "python", "torch")},
+                "hardware": {k: surroundings[k] for k in HARDWARE},
+                "config": _recipe_to_repeat(config),
             },
             test_images=images.images[where],
             validation=_content(run.validation_predictions),
@@ -287,6 +290,14 @@ def _content(path: Path) -> bytes | None:
 
 def as_run(run: Run | Path | str) -> Run:
     return run if isinstance(run, Run) else open_run(run)
+
+
+def _recipe_to_repeat(config: Config) -> dict[str, Any]:
+    """The resolved recipe for a bundle, which travels: of the data's path only the last name."""
+    table = to_table(config)
+    table["data"]["source"] = Path(config.data.source).name
+    del table["tracking"]
+    return table
 
 
 def _predict(
