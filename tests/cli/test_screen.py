@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from clearsight.cli.screen import Screen, clock
+from clearsight.cli.screen import Screen, clock, folded
 
 ROW = {
     "phase": "train", "epoch": 3, "epochs": 12, "lr": 0.24, "train_loss": 1.2345,
@@ -55,6 +55,26 @@ def test_on_a_terminal_lines_stand_above_the_bar(monkeypatch: pytest.MonkeyPatch
     assert "decoding" in text
     assert "a line [not markup]" in text
     assert text.endswith("after\n")
+
+
+def test_epochs_fit_a_terminal_of_80_columns(capfd: pytest.CaptureFixture[str]) -> None:
+    Screen().epoch(ROW | {"phase": "fine-tuning the last stage", "images_per_second": 123456.0})
+    assert max(map(len, capfd.readouterr().err.splitlines())) < 80
+
+
+def test_long_lines_are_folded_between_words_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    text = "looked for it in /a/rather/long/path/of/a/folder and in another place"
+    assert folded(text, io.StringIO()) == [text]
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # ty: ignore[invalid-assignment]
+    assert folded(text, terminal) == [
+        "looked for it in /a/rather/long/path/of/a/folder",
+        "  and in another place",
+    ]
+    assert folded("two    columns", terminal) == ["two    columns"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from clearsight.cli.screen import folded
 from clearsight.errors import ClearsightError
 
 
@@ -29,7 +30,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        sys.stderr.write(f"error: {_sentence(error)}\n")
+        for line in folded(f"error: {_sentence(error)}", sys.stderr):
+            sys.stderr.write(line + "\n")
         return error.exit_code if isinstance(error, ClearsightError) else 1
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from clearsight.cli.screen import clock
+from clearsight.cli.screen import clock, folded
 
 if TYPE_CHECKING:  # `clearsight --help` shall be quick
     from clearsight.config import Config
@@ -23,6 +23,12 @@ def show_lines(lines: Iterable[str]) -> None:
     """Each on a line of its own; nothing where there are none."""
     for line in lines:
         sys.stdout.write(line + "\n")
+
+
+def show_text(lines: Iterable[str]) -> None:
+    """Each on a line of its own, folded where it is wider than the terminal."""
+    for line in lines:
+        show_lines(folded(line, sys.stdout))
 
 
 def show_json(value: Any) -> None:
@@ -68,9 +74,9 @@ def show_trained(runs: "Sequence[Run]", *, as_json: bool) -> None:
         show_json({"runs": rows, "accuracy": over_seeds})
         return
     for run, evaluation in zip(runs, evaluations, strict=True):
-        show_lines([*evaluation_lines(evaluation), f"run {run.path}", f"report {run.report}"])
+        show_text([*evaluation_lines(evaluation), f"run {run.path}", f"report {run.report}"])
     if len(runs) > 1:
-        show_lines(
+        show_text(
             [
                 f"{len(runs)} seeds: accuracy {percent(over_seeds['mean'])} "
                 f"± {percent(over_seeds['sd'])} (sd), "
@@ -83,19 +89,20 @@ def show_demo(run: "Run") -> None:
     """The last screen of the demo: what was reached, where it lies, what to try next."""
     from clearsight.runs import read_json
 
-    show_lines(
+    command = _own_command()
+    show_text(
         [
             "",
             *evaluation_lines(read_json(run.evaluation)),
             "",
             f"report   {run.report}  (open it in a browser)",
             f"figures  {run.figures}",
-            f"bundle   {run.bundle}  (the model, its ONNX graph and its card)",
+            f"bundle   {run.bundle}  (the model to take away)",
             "",
             "Next, try",
-            f"  clearsight predict {run.bundle} IMAGE.png",
-            f"  clearsight explain {run.bundle} IMAGE.png",
-            "  clearsight train resnet20 --data YOUR_FOLDER --budget 5m",
+            f"  {command} predict {run.bundle} IMAGE.png",
+            f"  {command} explain {run.bundle} IMAGE.png",
+            f"  {command} train resnet20 --data YOUR_FOLDER --budget 5m",
         ]
     )
 
@@ -105,7 +112,7 @@ def show_audit(report: "AuditReport", *, as_json: bool) -> None:
     if as_json:
         show_json(report.to_dict())
     else:
-        show_lines(report.lines())
+        show_text(report.lines())
 
 
 def show_evaluation(evaluation: Mapping[str, Any], *, as_json: bool) -> None:
@@ -113,7 +120,7 @@ def show_evaluation(evaluation: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         show_json(evaluation)
     else:
-        show_lines(evaluation_lines(evaluation))
+        show_text(evaluation_lines(evaluation))
 
 
 def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
@@ -184,7 +191,7 @@ def show_runs(rows: Sequence[Mapping[str, Any]], folder: Path, *, as_json: bool)
             for row in rows
         ],
     )  # fmt: skip
-    show_lines(row["problem"] for row in rows if "problem" in row)
+    show_text(row["problem"] for row in rows if "problem" in row)
 
 
 def show_recipes(about: Mapping[str, str], *, as_json: bool) -> None:
@@ -228,3 +235,8 @@ def show_settings() -> None:
 def percent(fraction: float | None) -> str:
     """`94.06 %`, or a dash where there is none."""
     return "–" if fraction is None else f"{100 * fraction:.2f} %"
+
+
+def _own_command() -> str:
+    """What to type for this program: its path, where it is in no folder of PATH (`make demo`)."""
+    return "clearsight" if shutil.which("clearsight") else sys.argv[0]

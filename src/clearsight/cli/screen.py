@@ -1,15 +1,18 @@
 """Progress on the terminal: bars and lines on stderr, so that stdout holds results only."""
 
+import shutil
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from textwrap import wrap
+from typing import Any, TextIO
 
 from clearsight.progress import Advance, EpochRow
 
+# Shorter than 80 columns, the usual width of a terminal.
 _HEADER = (
-    f"{'phase':<12} {'epoch':>9} {'loss':>7} {'acc':>7} {'val loss':>8} {'val acc':>7} "
-    f"{'lr':>9} {'img/s':>8} {'left':>7}"
+    f"{'phase':<8} {'epoch':>9} {'loss':>7} {'acc':>7} {'val loss':>8} {'val acc':>7} "
+    f"{'lr':>8} {'img/s':>8} {'left':>7}"
 )
 
 
@@ -21,7 +24,8 @@ class Screen:
         self._header_due = True
 
     def say(self, text: str) -> None:
-        """One line; a running bar stays below it."""
+        """One line, folded to a terminal's width; a running bar stays below it."""
+        text = "\n".join(folded(text, sys.stderr))
         if self._bars is None:
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
@@ -50,10 +54,10 @@ class Screen:
             self.say(_HEADER)
             self._header_due = False
         self.say(
-            f"{row['phase'][:12]:<12} {row['epoch']:>4}/{row['epochs']:<4} "
+            f"{row['phase'][:8]:<8} {row['epoch']:>4}/{row['epochs']:<4} "
             f"{row['train_loss']:>7.4f} {row['train_accuracy']:>7.2%} "
             f"{_cell(row.get('val_loss'), '8.4f', 8)} {_cell(row.get('val_accuracy'), '7.2%', 7)} "
-            f"{row['lr']:>9.2e} {row['images_per_second']:>8,.0f} "
+            f"{row['lr']:>8.2e} {row['images_per_second']:>8,.0f} "
             f"{clock(row['seconds_left']):>7}"
         )
 
@@ -61,6 +65,18 @@ class Screen:
         bars = self._bars
         task = bars.add_task(name, total=total)
         return lambda count: bars.advance(task, count)
+
+
+def folded(text: str, stream: TextIO) -> list[str]:
+    """`text` in lines that fit the terminal, split between words; in a file it stays one line."""
+    if not stream.isatty():
+        return [text]
+    width = max(40, shutil.get_terminal_size().columns)
+    if len(text) < width:
+        return [text]  # as it is: folding would take the blanks out of aligned columns
+    return wrap(
+        text, width - 1, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def clock(seconds: float) -> str:
