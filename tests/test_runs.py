@@ -41,8 +41,19 @@ def test_what_is_no_run_is_named(tmp_path: Path) -> None:
 
 def test_a_path_that_cant_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match=r"can't be written \(Not a directory\)"):
+    with pytest.raises(RunError, match=r"can't be written \(File exists\)"):
         create_run(tmp_path / "file" / "run", Config(), {})
+
+
+def test_a_run_folder_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Out of range"):
+        create_run(tmp_path / "deep" / "run", Config(), {"load": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_csv_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"history\.csv: can't be read as CSV"):
+        read_csv(tmp_path / "history.csv")
 
 
 def test_new_run_paths_are_dated_named_and_numbered(

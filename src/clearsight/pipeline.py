@@ -3,7 +3,9 @@
 Each function works on a run folder and finds all it needs there and in the data.
 """
 
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from clearsight.data import audit as auditing
 from clearsight.data.images import ImageSet
 from clearsight.data.sources import load_images
 from clearsight.data.splits import Split, from_manifest, manifest, split
-from clearsight.errors import DataError, RunError, UsageError
+from clearsight.errors import ClearsightError, DataError, RunError, UsageError
 from clearsight.evaluation.metrics import TTA, evaluate_probabilities, predict_probabilities
 from clearsight.evaluation.predictions import read_predictions, write_predictions
 from clearsight.evaluation.report import write_report
@@ -49,7 +51,7 @@ def train(
     `out` is the run folder, default `runs/<date>-<recipe>-s<seed>`. `resume` is a run to go on
     with after its last whole epoch; `config` must then be its own. `images` are the recipe's,
     where they are loaded already; `seeds` joins runs that differ in their seed, for the tracker.
-    Raises `ClearsightError`s, and leaves no run folder where the data can't be had.
+    Raises `ClearsightError`s, and leaves no run folder where not even an epoch was reached.
     """
     screen = screen or Silent()
     check_installed(config.tracking.tracker)
@@ -67,10 +69,11 @@ def train(
     for note in images.notes:
         screen.say(f"data: {note}")
     screen.say(f"run {run.path}: {describe(images, parts)}")
-    draw_data(run.figures, config, images, parts)
-    with tracked(run, config, screen, seeds=seeds) as progress:
-        train_model(run, config, images, parts, resume=resume is not None, progress=progress)
-        progress.finish(evaluate(run, images=images, screen=screen))
+    with removed_unless_begun(run):
+        draw_data(run.figures, config, images, parts)
+        with tracked(run, config, screen, seeds=seeds) as progress:
+            train_model(run, config, images, parts, resume=resume is not None, progress=progress)
+            progress.finish(evaluate(run, images=images, screen=screen))
     explain(run, images=images)
     write_report(run)
     return run
@@ -85,8 +88,23 @@ def start_run(path: Path, config: Config, images: ImageSet, parts: Split) -> Run
         "budget": config.training.budget,
     }
     run = create_run(path, config, about)
-    write_json(run.split, manifest(images, parts, config.data))
+    with removed_unless_begun(run):
+        write_json(run.split, manifest(images, parts, config.data))
     return run
+
+
+@contextmanager
+def removed_unless_begun(run: Run) -> Generator[None]:
+    """After an error takes a run folder away that keeps no epoch: there is nothing to go on with.
+
+    Ctrl-C leaves it.
+    """
+    try:
+        yield
+    except ClearsightError:
+        if not run.last.exists() and not run.best.exists():
+            shutil.rmtree(run.path)
+        raise
 
 
 def evaluate(

@@ -97,10 +97,10 @@ def create_run(path: Path, config: Config, environment: Mapping[str, Any]) -> Ru
             f"or continue it with --resume {path}"
         )
     run = Run(path)
-    with readable_os_errors(path):
-        path.mkdir(parents=True, exist_ok=True)
-        write_text(run.recipe, to_toml(config))
-        write_json(run.environment, environment)
+    with replacing(path) as temporary:
+        temporary.mkdir()
+        Run(temporary).recipe.write_text(to_toml(config), encoding="utf-8")
+        Run(temporary).environment.write_text(_as_json(environment), encoding="utf-8")
     return run
 
 
@@ -129,7 +129,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """`value` as indented JSON, atomically; NaN is refused, for it is no JSON."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, _as_json(value))
 
 
 def read_json(path: Path) -> Any:
@@ -149,7 +149,10 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_csv(path: Path) -> list[dict[str, Any]]:
-    """The rows of `write_csv`, numbers as int or float, empty cells as None."""
+    """The rows of `write_csv`, numbers as int or float, empty cells as None.
+
+    Raises `RunError` where it is missing or damaged.
+    """
 
     def value(cell: str) -> Any:
         for kind in (int, float):
@@ -159,21 +162,25 @@ def read_csv(path: Path) -> list[dict[str, Any]]:
                 continue
         return cell or None
 
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{k: value(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [{k: value(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    except (OSError, ValueError, csv.Error) as error:
+        raise RunError(f"{path}: can't be read as CSV ({error}); restore it") from error
 
 
 @contextmanager
 def replacing(path: Path) -> Generator[Path]:
     """A temporary path beside `path`, which takes its place when the block ends without error.
 
-    Works for a file and, where the block makes the temporary path a folder, for a folder.
+    Works for a file and, where the block makes the temporary path a folder, for a folder. Folders
+    made for it above go again where they stay empty.
     """
-    with readable_os_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    made = [folder for folder in path.parents if not folder.exists()]
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with readable_os_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             if temporary.is_dir() and path.exists():
                 # A folder can't be replaced in one step: the old one steps aside first, and
@@ -189,14 +196,22 @@ def replacing(path: Path) -> Generator[Path]:
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
+        elif temporary.exists():
+            temporary.unlink()
+        for folder in made:
+            if not folder.is_dir() or any(folder.iterdir()):
+                break
+            folder.rmdir()
 
 
 def recover(folder: Path) -> None:
     """Brings back a folder whose replacement was cut short by the death of the process."""
     if not folder.exists() and _aside(folder).exists():
         _aside(folder).rename(folder)
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _aside(path: Path) -> Path:

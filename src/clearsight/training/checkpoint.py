@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -48,7 +48,7 @@ def save_state(
         tensors[f"fast.{name}"] = averaging.fast[name]
     with replacing(folder) as temporary:
         _write(temporary, model, averaging, about)
-        save_file(_plain(tensors), temporary / STATE)
+        (temporary / STATE).write_bytes(save(_plain(tensors)))
 
 
 def load_classifier(folder: Path) -> Classifier:
@@ -94,7 +94,8 @@ def load_state(
 def _write(folder: Path, model: Classifier, averaging: Averaging, about: Mapping) -> None:
     folder.mkdir()
     with averaging.applied():
-        save_file(_plain(model.state_dict()), folder / WEIGHTS)
+        # Not save_file, whose error of a full disk is none of the system's.
+        (folder / WEIGHTS).write_bytes(save(_plain(model.state_dict())))
     write_json(folder / ABOUT, about)
 
 
