@@ -1,7 +1,6 @@
 """The demo: every station of the way once, ending with a working model whatever is at hand."""
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from clearsight import pipeline
@@ -33,7 +32,8 @@ def demo(
     config, images = _data(budget, data_dir, screen)
     report = audit(images, split(images, config.data))
     for line in report.lines():
-        screen.say(f"audit   {line}")
+        if line not in images.notes:  # training says those
+            screen.say(f"audit   {line}")
     run = pipeline.train(config, out=out, images=images, screen=screen)
     draw_audit(run.figures, images, report)
     bundle = pipeline.export(run, images=images, screen=screen)
@@ -46,13 +46,12 @@ def demo(
 def _data(
     budget: float | None, data_dir: Path | str | None, screen: Progress
 ) -> tuple[Config, ImageSet]:
-    config = load_recipe("demo")
-    if budget is not None:
-        config = replace(config, training=replace(config.training, budget=budget))
+    config = load_recipe("demo", {} if budget is None else {"training.budget": budget})
     try:
         return config, pipeline.load_data(config, data_dir, screen)
     except DataNotFoundError as error:
-        screen.say(f"no CIFAR-10: {error}")
-        screen.say("so this demo runs on the digits bundled with scikit-learn (8 × 8 scans)")
+        reason = error.__cause__ or error
+        screen.say(f"CIFAR-10 is not on this machine, and {reason}.")
+        screen.say("This demo runs on the handwritten digits of scikit-learn (8 × 8) instead.")
         config = load_recipe("digits")
         return config, pipeline.load_data(config, data_dir, screen)
