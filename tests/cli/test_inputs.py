@@ -24,6 +24,11 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
         list(image_names([str(tmp_path)], io.StringIO()))
 
 
+def test_stdin_without_names_is_refused() -> None:
+    with pytest.raises(DataError, match="no names on stdin"):
+        list(image_names(["-"], io.StringIO("\n")))
+
+
 def test_a_misspelt_option_is_not_taken_for_a_file() -> None:
     with pytest.raises(UsageError, match=r"--jsn.*\./--jsn"):
         list(image_names(["a.png", "--jsn"], io.StringIO()))

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from clearsight.cli import experiments, output
+from clearsight.cli import experiments, output, registry
 from clearsight.cli.inputs import image_names
 from clearsight.cli.options import DataDir, Json, RunFolder
 from clearsight.cli.screen import Screen
@@ -36,6 +36,7 @@ app = App(
 )
 docs = App(name="docs", help="Fill or check what in documents comes from results and code.")
 app.command(docs)
+app.command(registry.app)
 
 
 @app.command
@@ -150,9 +151,14 @@ def evaluate(
 
 @app.command
 def explain(
-    target: Annotated[Path, Parameter(help="a run folder or a bundle")],
+    target: Annotated[Path, Parameter(help="a run folder, a bundle, or NAME@ALIAS")],
     images: Annotated[
-        tuple[Path, ...], Parameter(help="image files; default: from the run's test set")
+        tuple[str, ...],
+        Parameter(
+            help="image files, folders of them, or - for names from stdin; default: from the run's "
+            "test set",
+            allow_leading_hyphen=True,
+        ),
     ] = (),
     /,
     *,
@@ -164,7 +170,10 @@ def explain(
     """Draw where the model looks (Grad-CAM), and print the figures' names."""
     from clearsight import pipeline
 
-    figures = pipeline.explain(target, images, layer=layer, out=out, data_dir=data_dir)
+    files = [Path(name) for name in image_names(images, sys.stdin)]
+    figures = pipeline.explain(
+        registry.bundle_folder(target), files, layer=layer, out=out, data_dir=data_dir
+    )
     output.show_paths("figures", figures, as_json=as_json)
 
 
@@ -186,7 +195,7 @@ def export(
 
 @app.command
 def predict(
-    bundle: Annotated[Path, Parameter(help="a bundle folder")],
+    bundle: Annotated[Path, Parameter(help="a bundle folder, or NAME@ALIAS of the registry")],
     images: Annotated[
         tuple[str, ...],
         Parameter(
@@ -208,7 +217,9 @@ def predict(
     from clearsight.predict import load
 
     form = "json" if as_json else "csv" if as_csv else "text"
-    predictions = load(bundle, engine=engine).stream(image_names(images, sys.stdin))
+    predictions = load(registry.bundle_folder(bundle), engine=engine).stream(
+        image_names(images, sys.stdin)
+    )
     output.show_predictions(predictions, form)
 
 

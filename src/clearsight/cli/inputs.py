@@ -13,18 +13,27 @@ def image_names(words: Sequence[str], stdin: TextIO) -> Iterator[str]:
 
     Folders are searched with their subfolders in the order of names; hidden entries and other
     files are passed over. Raises `UsageError` for a word that looks like an option, `DataError`
-    for a folder without images.
+    for a folder without images and for stdin without names.
     """
     for word in words:
         if word.startswith("-") and word != "-":
             raise UsageError(f"found {word!r}, no option here; write a file as ./{word}")
     for word in words:
         if word == "-":
-            yield from filter(None, (line.rstrip("\r\n") for line in stdin))
+            yield from _in_lines(stdin)
         elif os.path.isdir(word):  # noqa: PTH112 - a Path would rewrite the name as given
             yield from _in_folder(Path(word))
         else:
             yield word
+
+
+def _in_lines(stdin: TextIO) -> Iterator[str]:
+    found = False
+    for name in filter(None, (line.rstrip("\r\n") for line in stdin)):
+        found = True
+        yield name
+    if not found:
+        raise DataError("-: found no names on stdin; give the names of image files, one a line")
 
 
 def _in_folder(folder: Path) -> Iterator[str]:

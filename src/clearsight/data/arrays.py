@@ -61,6 +61,8 @@ def _digits() -> Records:
 
 def _read(path: Path) -> Records:
     try:
+        if not zipfile.is_zipfile(path):  # numpy would take it for a pickle, and say so
+            raise zipfile.BadZipFile("it is no zip file")
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

@@ -167,6 +167,10 @@ def _decode(encoded: bytes | Path | np.ndarray | Image.Image, findings: Findings
         with encoded.open("rb") as file:
             return _decode_file(file, findings)
     except _DAMAGED as error:
+        if isinstance(error, OSError) and error.errno:  # the system's, not Pillow's
+            raise _UnusableError(
+                f"can't be read ({error.strerror}); check its path and permissions"
+            ) from error
         raise _UnusableError(
             f"can't be decoded ({error}); replace the file or remove it"
         ) from error
