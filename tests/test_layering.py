@@ -19,7 +19,7 @@ LAYERS = [
     {"data", "models"},
     {"training", "evaluation", "explanation", "figures"},
     {"pictures", "model_card", "bundle", "exporting", "predict", "mlflow_flavor"},
-    {"tracking", "ledger", "documents", "serve"},
+    {"tracking", "ledger", "documents", "serve", "versions"},
     {"pipeline", "demo", "reproduce"},
     {"cli", "__main__"},
 ]

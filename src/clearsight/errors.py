@@ -8,7 +8,8 @@
     ├── WeightsError           pretrained weights: not to be had, or of another network
     ├── RunError               a run folder: exists, is missing, is no run
     ├── TrainingError          training can't go on (NaN, nothing to train)
-    └── BundleError            a bundle: damaged, of another format, disagreeing with its model
+    ├── BundleError            a bundle: damaged, of another format, disagreeing with its model
+    └── RegistryError          a registered model: not there, or not better than what it should beat
 
 Each message is one sentence that names the file or field, what was found, and what to do.
 """
@@ -52,3 +53,7 @@ class TrainingError(ClearsightError):
 
 class BundleError(ClearsightError):
     """A bundle is damaged, of another format version, or disagrees with its model."""
+
+
+class RegistryError(ClearsightError):
+    """A registered model, version or alias is not there, or a promotion is refused."""

@@ -1,0 +1,158 @@
+"""The commands of the registry: add, list, promote, get."""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from clearsight.cli import output
+from clearsight.cli.options import Json
+
+if TYPE_CHECKING:
+    from clearsight.versions import Version
+
+app = App(name="registry", help="Keep bundles as versions of named models.")
+
+Name = Annotated[str, Parameter(help="name of the model")]
+Runs = Annotated[Path, Parameter(help="where the run folders and the registry are")]
+
+
+@app.command
+def add(
+    bundle: Annotated[Path, Parameter(help="a bundle folder")],
+    name: Name,
+    /,
+    *,
+    runs: Runs = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Copy a bundle into the registry as the next version of a model."""
+    from clearsight.versions import add_version
+
+    _show([add_version(bundle, name, runs)], as_json=as_json)
+
+
+@app.command(name="list")
+def list_(*, runs: Runs = Path("runs"), as_json: Json = False) -> None:
+    """List the versions of all models."""
+    from clearsight.versions import list_versions
+
+    _show(list_versions(runs), as_json=as_json)
+
+
+@app.command
+def promote(
+    name: Name,
+    version: Annotated[int, Parameter(help="number of the version")],
+    /,
+    *,
+    alias: Annotated[str, Parameter("--as", help="the alias it gets, such as champion")],
+    if_better_than: Annotated[
+        str | None,
+        Parameter(help="only if really better, on validation images, than the version so called"),
+    ] = None,
+    runs: Runs = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Give a version an alias, which its former bearer loses."""
+    from clearsight import versions
+
+    done = versions.promote(name, version, alias, better_than=if_better_than, runs=runs)
+    if as_json:
+        output.show_json({"version": _row(done.version), "verdict": done.verdict})
+        return
+    output.show_lines([f"{name}@{alias} is version {version}"])
+    if done.verdict is not None and done.rival is not None:
+        output.show_lines(
+            [
+                done.verdict,
+                *(f"for information, {_measured(v)}" for v in (done.version, done.rival)),
+            ]
+        )
+
+
+@app.command
+def get(
+    reference: Annotated[str, Parameter(help="NAME@ALIAS or NAME@VERSION")],
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="folder for the bundle; must not exist")],
+    runs: Runs = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Copy the bundle of a version out of the registry."""
+    from clearsight.bundle import read_bundle
+    from clearsight.errors import UsageError
+    from clearsight.runs import replacing
+    from clearsight.versions import find_version
+
+    if out.exists():
+        raise UsageError(f"{out}: exists already; choose another --out")
+    bundle = read_bundle(find_version(reference, runs).bundle)
+    with replacing(out) as folder:
+        shutil.copytree(bundle.path, folder)
+    output.show_paths("bundle", [out], as_json=as_json)
+
+
+def bundle_folder(place: Path) -> Path:
+    """`place`, or the bundle that it refers to as `NAME@ALIAS` in the registry of `runs`."""
+    if "@" in str(place):
+        from clearsight.versions import find_version, is_reference
+
+        if is_reference(place):
+            return find_version(str(place)).bundle
+    return place
+
+
+def _show(versions: "list[Version]", *, as_json: bool) -> None:
+    if as_json:
+        output.show_json({"versions": [_row(version) for version in versions]})
+        return
+    if not versions:
+        output.show_lines(["no versions yet; `clearsight registry add BUNDLE NAME` makes one"])
+        return
+    head = ["name", "version", "aliases", "accuracy", "measured on", "recipe", "data", "added"]
+    output.show_table(
+        head,
+        [
+            [
+                v.name, str(v.number), " ".join(v.aliases) or "–", _accuracy(v),
+                f"{v.tags.get('split', '–')}, n = {v.tags.get('n', '–')}",
+                v.tags.get("recipe", "–"), v.tags.get("data", "–"), _added(v),
+            ]
+            for v in versions
+        ],
+    )  # fmt: skip
+
+
+def _row(version: "Version") -> dict[str, Any]:
+    return {
+        "name": version.name,
+        "version": version.number,
+        "aliases": list(version.aliases),
+        "added": _added(version),
+        "bundle": str(version.bundle),
+        "tags": version.tags,
+    }
+
+
+def _measured(version: "Version") -> str:
+    low, high = (version.tags.get(f"accuracy.{end}") for end in ("low", "high"))
+    interval = (
+        f" (95 % interval {output.percent(float(low))} to {output.percent(float(high))}, "
+        f"n = {version.tags['n']})"
+        if low and high else ""
+    )  # fmt: skip
+    part = version.tags.get("split", "test")
+    return f"{part} accuracy of version {version.number}: {_accuracy(version)}{interval}"
+
+
+def _accuracy(version: "Version") -> str:
+    value = version.tags.get("accuracy.value")
+    return output.percent(float(value) if value else None)
+
+
+def _added(version: "Version") -> str:
+    return datetime.fromtimestamp(version.created / 1000, UTC).isoformat(timespec="seconds")
