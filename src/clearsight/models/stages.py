@@ -66,6 +66,26 @@ def can_cut(classifier: Classifier, image: Tensor) -> bool:
     return whole.shape == chained.shape and torch.allclose(whole, chained, rtol=1e-3, atol=1e-5)
 
 
+@torch.no_grad()
+def final_map(classifier: Classifier, image: Tensor) -> tuple[int, int] | None:
+    """Height and width of the last stage's map for one image (uint8 [1, H, W, 3]).
+
+    None where the last stage gives no maps, as in a transformer.
+    """
+    found: list[torch.Size] = []
+    last = stages(classifier.backbone)[-1][1][0]
+    handle = last.register_forward_hook(lambda _module, _args, output: found.append(output.shape))
+    training = [(module, module.training) for module in classifier.modules()]
+    classifier.eval()
+    try:
+        classifier(image)
+    finally:
+        handle.remove()
+        for module, mode in training:
+            module.training = mode
+    return (found[-1][2], found[-1][3]) if found and len(found[-1]) == 4 else None
+
+
 def _run(classifier: Classifier, x: Tensor, start: int, stop: int) -> Tensor:
     groups = stages(classifier.backbone)
     if start == 0 and stop == len(groups):  # holds for a backbone that is no chain as well
