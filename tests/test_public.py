@@ -28,6 +28,8 @@ def test_no_module_takes_the_place_of_a_public_name() -> None:
 def test_version_is_the_project_file_s() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert clearsight.__version__ == project["project"]["version"]
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    assert f"version: {clearsight.__version__}" in citation
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
