@@ -43,6 +43,32 @@ def show_comparison(comparison: Mapping[str, Any], *, as_json: bool) -> None:
         show_lines([pair["sentence"]])
 
 
+def show_reproduction(outcome: Mapping[str, Any], *, as_json: bool) -> None:
+    """How close a run made anew came, and what differs in its surroundings."""
+    if as_json:
+        show_json(outcome)
+        return
+    equal = {True: "equal", False: "not equal", None: "not recorded"}
+    show_lines(
+        [
+            f"recorded {outcome['recorded']}",
+            f"run {outcome['run']}",
+            f"weights {equal[outcome['weights']]}, history {equal[outcome['history']]}",
+        ]
+    )
+    if outcome["environment"]:
+        show_table(
+            ["differs", "recorded", "now"],
+            [
+                [row["name"], str(row["recorded"]), str(row["found"])]
+                for row in outcome["environment"]
+            ],
+        )
+    else:
+        show_lines(["no difference in versions, hardware and code"])
+    show_lines([outcome["sentence"]])
+
+
 def points(difference: float) -> str:
     """`+1.20`, in percentage points."""
     return f"{100 * difference:+.2f}"
