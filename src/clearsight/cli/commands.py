@@ -254,6 +254,7 @@ def runs(
 
 
 app.command(experiments.compare)
+app.command(experiments.reproduce)
 app.command(experiments.ui)
 
 
