@@ -6,6 +6,7 @@ Each function works on a run folder and finds all it needs there and in the data
 import shutil
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from clearsight.evaluation.report import write_report
 from clearsight.explanation.explain import explain_images, explain_run
 from clearsight.ledger import HARDWARE
 from clearsight.models.classifier import Classifier
+from clearsight.models.registry import input_size
 from clearsight.pictures import draw_audit, draw_data, draw_evaluation, draw_training
 from clearsight.progress import Progress, Silent, counting
 from clearsight.runs import Run, create_run, new_run_path, open_run, read_json, write_json
@@ -33,7 +35,8 @@ from clearsight.runtime import environment, pick_device, pick_precision
 from clearsight.tracking.numbers import Seeds
 from clearsight.tracking.tracker import check_installed, tracked
 from clearsight.training.checkpoint import load_about, load_classifier
-from clearsight.training.train import train_model
+from clearsight.training.preflight import Finding, check_run
+from clearsight.training.train import new_classifier, train_model
 
 
 def train(
@@ -44,6 +47,7 @@ def train(
     resume: Path | None = None,
     images: ImageSet | None = None,
     seeds: Seeds | None = None,
+    force: bool = False,
     screen: Progress | None = None,
 ) -> Run:
     """Trains, validates, then measures on test, explains and reports; returns the run.
@@ -51,15 +55,21 @@ def train(
     `out` is the run folder, default `runs/<date>-<recipe>-s<seed>`. `resume` is a run to go on
     with after its last whole epoch; `config` must then be its own. `images` are the recipe's,
     where they are loaded already; `seeds` joins runs that differ in their seed, for the tracker.
+    `force` trains in spite of what the pre-flight check finds, and says so in `environment.json`.
     Raises `ClearsightError`s, and leaves no run folder where not even an epoch was reached.
     """
     screen = screen or Silent()
     check_installed(config.tracking.tracker)
+    model = None
     if resume is None:
         path = out or new_run_path(config)
         images = images or load_data(config, data_dir, screen)
         parts = split(images, config.data)
-        run = start_run(path, config, images, parts)
+        model = new_classifier(config, images, parts)
+        found = check_run(model, images, parts.train, force=force)
+        for finding in found:
+            screen.say(f"pre-flight {finding.level}: {finding.message}")
+        run = start_run(path, config, images, parts, found)
     else:
         run = open_run(resume)
         if run.evaluation.is_file():
@@ -69,40 +79,47 @@ def train(
     for note in images.notes:
         screen.say(f"data: {note}")
     screen.say(f"run {run.path}: {describe(images, parts)}")
-    with removed_unless_begun(run):
+    with resumable(run):
         draw_data(run.figures, config, images, parts)
         with tracked(run, config, screen, seeds=seeds) as progress:
-            train_model(run, config, images, parts, resume=resume is not None, progress=progress)
+            train_model(
+                run, config, images, parts,
+                model=model, resume=resume is not None, progress=progress,
+            )  # fmt: skip
             progress.finish(evaluate(run, images=images, screen=screen))
     explain(run, images=images)
     write_report(run)
     return run
 
 
-def start_run(path: Path, config: Config, images: ImageSet, parts: Split) -> Run:
-    """A new run folder with recipe, environment and split."""
+def start_run(
+    path: Path, config: Config, images: ImageSet, parts: Split, found: Sequence[Finding] = ()
+) -> Run:
+    """A new run folder with recipe, environment (and what the pre-flight check found), split."""
     device = pick_device(config.training.device)
     about = environment(device, pick_precision(config.training.precision, device))
     about |= {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "budget": config.training.budget,
+        "preflight": [asdict(finding) for finding in found],
+        "forced": any(finding.level == "error" for finding in found),
     }
     run = create_run(path, config, about)
-    with removed_unless_begun(run):
+    with resumable(run):
         write_json(run.split, manifest(images, parts, config.data))
     return run
 
 
 @contextmanager
-def removed_unless_begun(run: Run) -> Generator[None]:
-    """After an error takes a run folder away that keeps no epoch: there is nothing to go on with.
-
-    Ctrl-C leaves it.
-    """
+def resumable(run: Run) -> Generator[None]:
+    """Lets Ctrl-C say how to go on, and an error remove the folder if no epoch was kept in it."""
     try:
         yield
+    except KeyboardInterrupt as stop:
+        command = f"clearsight train --resume {run.path}"
+        raise KeyboardInterrupt(f"the run is kept, go on with `{command}`") from stop
     except ClearsightError:
-        if not run.last.exists() and not run.best.exists():
+        if not run.last.exists():
             shutil.rmtree(run.path)
         raise
 
@@ -266,7 +283,8 @@ def load_data(
     """The images of a recipe, with progress on the screen."""
     with counting(screen) as report:
         return load_images(
-            config.data.source, size=config.data.size, fit=config.data.fit, data_dir=data_dir,
+            config.data.source, size=config.data.size, up_to=input_size(config.model),
+            fit=config.data.fit, data_dir=data_dir,
             progress=report, on_corrupt=on_corrupt, download=download,
         )  # fmt: skip
 

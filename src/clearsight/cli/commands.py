@@ -80,6 +80,9 @@ def train(
         Parameter(help="where the run's numbers go besides its folder; default: mlflow"),
     ] = None,
     resume: Annotated[Path | None, Parameter(help="a run folder to go on with")] = None,
+    force: Annotated[
+        bool, Parameter(help="train in spite of what the pre-flight check finds")
+    ] = False,
     as_json: Json = False,
     overrides: Annotated[Mapping[str, str], Parameter(parse=False)] = MappingProxyType({}),
 ) -> None:
@@ -124,6 +127,7 @@ def train(
             data_dir=data_dir,
             resume=resume,
             seeds=group,
+            force=force,
             screen=screen,
         )
         finished.append(run)

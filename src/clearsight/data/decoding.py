@@ -48,6 +48,7 @@ _DAMAGED = (
     Image.DecompressionBombError,
 )  # fmt: skip
 _CHUNK = 256  # images, at most
+_LOOKED_AT = 32  # images by which the size of a data set is judged
 
 
 @dataclass
@@ -115,6 +116,17 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return _decode(image, Findings())
     except _UnusableError as error:
         raise DataError(f"the image given {error}") from error
+
+
+def longest_side(records: Records) -> int:
+    """The longer side, in px, of the largest among a few of the records' images; at least 32."""
+    sides = [32]
+    for i in range(0, len(records.images), max(1, len(records.images) // _LOOKED_AT)):
+        try:
+            sides += _decode(records.images[i], Findings()).size
+        except _UnusableError:  # reported when it is decoded for good
+            continue
+    return max(sides)
 
 
 def decode_records(records: Records, size: int, fit: Fit) -> Generator[Chunk]:

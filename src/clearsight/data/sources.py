@@ -15,6 +15,7 @@ from clearsight.data.archives import (
 )
 from clearsight.data.arrays import digits_source, npz_source
 from clearsight.data.cache import OnCorrupt, cached
+from clearsight.data.decoding import longest_side
 from clearsight.data.download import download as fetch
 from clearsight.data.folders import folder_source
 from clearsight.data.images import Fit, ImageSet
@@ -30,6 +31,7 @@ def load_images(
     source: str,
     *,
     size: int | None = None,
+    up_to: int | None = None,
     fit: Fit = "letterbox",
     data_dir: str | Path | None = None,
     download: bool = True,
@@ -37,6 +39,8 @@ def load_images(
     on_corrupt: OnCorrupt | None = None,
 ) -> ImageSet:
     """The images of `source`, fitted to `size` px (default 32), decoded once into the user's cache.
+
+    With `up_to` the default is instead what the images have, and that many px at most.
 
     `source` is one of
 
@@ -51,7 +55,9 @@ def load_images(
     Raises `DataNotFoundError` where there is no such data, `DataError` where it can't be used.
     """
     found = find_source(source, data_dir=data_dir, download=download, progress=progress)
-    return cached(found, DEFAULT_SIZE if size is None else size, fit, progress, on_corrupt)
+    if size is None:
+        size = DEFAULT_SIZE if up_to is None else min(up_to, longest_side(found.read()))
+    return cached(found, size, fit, progress, on_corrupt)
 
 
 def search_path(data_dir: str | Path | None = None) -> list[Path]:

@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clearsight.errors import UsageError
+from clearsight.data.images import ImageSet
+from clearsight.errors import TrainingError, UsageError
 from clearsight.explanation.cam import SMALLEST_MAP, choose_layer
 from clearsight.models.classifier import Classifier
 from clearsight.models.stages import final_map, stages
@@ -34,6 +36,29 @@ class Finding:
     level: Literal["error", "warning"]
     kind: Literal["input", "features", "loss", "map"]
     message: str
+
+
+def check_run(
+    model: Classifier, images: ImageSet, where: np.ndarray, *, force: bool
+) -> list[Finding]:
+    """`preflight` on a few of a run's training images, at positions `where` (int64 [N]).
+
+    Raises `TrainingError` with what is wrong and the remedy, unless `force`d.
+    """
+    some = where[np.linspace(0, len(where) - 1, min(IMAGES, len(where)), dtype=np.int64)]
+    device = model.preprocess.mean.device
+    found = preflight(
+        model,
+        torch.from_numpy(images.images[some]).to(device),
+        torch.from_numpy(images.labels[some]).to(device),
+    )
+    errors = [finding.message for finding in found if finding.level == "error"]
+    if errors and not force:
+        raise TrainingError(
+            f"pre-flight check: {'; moreover '.join(errors)}; nothing was trained (--force trains "
+            "all the same, and records it)"
+        )
+    return found
 
 
 @torch.no_grad()

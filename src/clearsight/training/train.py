@@ -12,7 +12,7 @@ from clearsight.data.batches import Batches, channel_statistics
 from clearsight.data.images import ImageSet
 from clearsight.data.splits import Split
 from clearsight.models.classifier import Classifier
-from clearsight.models.registry import start
+from clearsight.models.registry import rebuild, start
 from clearsight.progress import Progress, Silent
 from clearsight.runs import Run, write_csv, write_text
 from clearsight.runtime import pick_device, pick_precision, seeded, tune_allocator
@@ -41,18 +41,24 @@ def train_model(
     images: ImageSet,
     split: Split,
     *,
+    model: Classifier | None = None,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Trains the model of `config` on `split`; returns the rows of the table of phases.
 
+    `model` is what `new_classifier` gives, where it was made already.
     Leaves checkpoints, `history.csv` and `timing.csv` in the run folder, whole at the end of every
     epoch, and in `recipe.toml` the configuration that repeats the run exactly. With `resume` it
     goes on after the last epoch kept there, if training is not done. Raises `TrainingError`.
     """
     tune_allocator()
     device = pick_device(config.training.device)
-    model = new_classifier(config, images, split).to(device).to(memory_format=torch.channels_last)
+    resuming = resume and run.last.is_dir()
+    if resuming:
+        model = rebuild(checkpoint.load_about(run.last))
+    model = model or new_classifier(config, images, split)
+    model = model.to(device).to(memory_format=torch.channels_last)
     by_loss = config.data.balance == "loss"
     job = Job(
         model=model,
@@ -88,7 +94,6 @@ def train_model(
     about = model.describe() | {
         "data": {"size": images.size, "fit": images.fit},
     }
-    resuming = resume and run.last.is_dir()
     if resuming:
         position = Position.from_dict(checkpoint.load_about(run.last)["position"])
         if position.phase >= len(config.phases):
@@ -137,9 +142,7 @@ def train_model(
 def new_classifier(config: Config, images: ImageSet, split: Split) -> Classifier:
     """The model of `config` as training starts: pretrained, or with the weights the seed gives."""
     with seeded(config.training.seed, "weights"):
-        model = start(
-            config.model, images.classes, lambda: channel_statistics(images, split.train)
-        )
+        model = start(config.model, images.classes, lambda: channel_statistics(images, split.train))
     model.prepare(torch.from_numpy(images.images[split.train[:PREPARE_IMAGES]]))
     return model
 
