@@ -51,5 +51,7 @@ class Clock:
         # Each epoch costs a validation too, and so does the last, unfinished one.
         per_step += self.validation_seconds / self.steps_per_epoch
         left = self.budget - seconds - self.validation_seconds
+        if left < per_step and plan.total <= step + 1:
+            return plan  # a plan at its end is not made longer, or it would have none
         total = step + max(1, math.floor(left / per_step))
         return plan.refit(step, total if self.most is None else min(total, self.most))
