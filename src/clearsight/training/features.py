@@ -135,12 +135,12 @@ def compute_features(
                     _write(entry, frozen, view, one, progress)
             found = [_opened(entry) for entry in entries]
         except RunError as error:
-            progress.say(f"features: {error}")
+            progress.say(f"features: they can't be kept on the disk ({error.__cause__ or error})")
     if found is None and in_memory:
         found = [_compute(frozen, view, one, progress) for view in views]
     if found is None:
         progress.say(
-            f"features: they need {needed / _GIB:.2f} GiB, more than cache.disk "
+            f"features: they need {_readable(needed)}, more than cache.disk "
             f"({config.disk:g} GiB) and cache.memory ({config.memory:g} GiB) allow; the frozen "
             "stages are computed anew in every epoch"
         )
@@ -148,7 +148,7 @@ def compute_features(
     if in_memory:
         found = [Features(f.rows.to(frozen.device, copy=True), f.targets) for f in found]
     progress.say(
-        f"features: {', '.join(view.name for view in views)}, {needed / _GIB:.2f} GiB "
+        f"features: {', '.join(view.name for view in views)}, {_readable(needed)} "
         f"{'in memory' if in_memory else 'on the disk'}, "
         f"{'computed' if missing else 'from the cache'} in {time.perf_counter() - started:.1f} s"
     )
@@ -244,6 +244,10 @@ def _make_room(entries: Sequence[Path], missing: int, gib: float) -> bool:
         del sizes[path]
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     return missing < shutil.disk_usage(existing).free
+
+
+def _readable(size: int) -> str:
+    return f"{size / _GIB:.1f} GiB" if size >= _GIB else f"{math.ceil(size / 2**20)} MiB"
 
 
 def _size(entry: Path) -> int:

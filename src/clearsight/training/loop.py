@@ -84,7 +84,7 @@ def run_phase(  # noqa: PLR0915 - one piece on purpose: the order of its lines i
                 losses.append(loss.detach())
                 right += (logits.detach().argmax(1) == batch.labels).sum()
                 if position.step % FINITE_CHECK_STEPS == 0 or job.device.type == "cpu":
-                    check_finite(losses, position, rate)
+                    check_finite(losses[-FINITE_CHECK_STEPS:], position, rate)
                 position.seconds = time.perf_counter() - started
                 plan = clock.refit(plan, position)
                 bar(1)
@@ -135,6 +135,8 @@ def run_phase(  # noqa: PLR0915 - one piece on purpose: the order of its lines i
                     "seconds_left": (plan.total - position.step) * timing["seconds"] / done,
                 }
             )
+        if interrupted():
+            raise Interrupted
     return reason
 
 
@@ -169,7 +171,7 @@ def better(row: dict[str, Any], best: dict[str, Any] | None) -> bool:
 
 
 def check_finite(losses: list[Tensor], position: Position, rate: float) -> None:
-    """Raises `TrainingError` at the first loss of the epoch that is NaN or infinite."""
+    """Raises `TrainingError` at the first of the latest losses that is NaN or infinite."""
     finite = torch.stack(losses).isfinite().cpu()
     if finite.all():
         return
