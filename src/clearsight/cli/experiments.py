@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from clearsight.cli.options import DataDir, Json
+from clearsight.cli.registry import bundle_folder
 from clearsight.cli.screen import Screen
 from clearsight.cli.verdicts import show_comparison, show_reproduction
 
@@ -24,7 +25,7 @@ def compare(
 
 
 def reproduce(
-    source: Annotated[Path, Parameter(help="a run folder or a bundle")],
+    source: Annotated[Path, Parameter(help="a run folder, a bundle, or NAME@ALIAS")],
     /,
     *,
     data: Annotated[
@@ -37,7 +38,9 @@ def reproduce(
     """Train again as recorded, and tell how close the result comes; 1 if it is another."""
     from clearsight.reproduce import DIFFERENT, reproduce
 
-    outcome = reproduce(source, out=out, data=data, data_dir=data_dir, screen=Screen())
+    outcome = reproduce(
+        bundle_folder(source), out=out, data=data, data_dir=data_dir, screen=Screen()
+    )
     show_reproduction(outcome, as_json=as_json)
     return 1 if outcome["result"] == DIFFERENT else 0
 
