@@ -88,6 +88,36 @@ def test_the_page_s_four_examples_give_equal_labels(
     assert len(set(labels["torch"])) == 10
 
 
+def test_weights_go_into_plain_timm_by_their_names(tmp_path: Path) -> None:
+    import timm
+    from safetensors.torch import load_file
+
+    torch.manual_seed(0)
+    preprocess = Preprocess((0.5,) * 3, (0.25,) * 3, 64, "bicubic")
+    model = build("test_resnet", ("a", "b", "c"), preprocess, "mlp").eval()
+    folder = write_bundle(
+        tmp_path / "bundle", model=model, onnx=b"", size=32, fit="crop", metrics={},
+        parity={"n": 1, "ties": 0, "max_difference": 0.0}, provenance={},
+    )  # fmt: skip
+    assert problems(about_of(folder)) == []
+    images = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
+    weights = load_file(folder / "model.safetensors")
+    network = timm.create_model("test_resnet", num_classes=0).eval()
+    network.load_state_dict(
+        {k.removeprefix("backbone."): w for k, w in weights.items() if k.startswith("backbone.")}
+    )
+    with torch.inference_mode():
+        hidden = torch.nn.functional.linear(
+            network(model.preprocess(images)), weights["head.1.weight"], weights["head.1.bias"]
+        )
+        plain = torch.nn.functional.linear(
+            hidden.relu(), weights["head.4.weight"], weights["head.4.bias"]
+        )
+        rebuilt = read_bundle(folder).classifier()(images)
+    torch.testing.assert_close(plain, rebuilt)
+    assert torch.equal(rebuilt, model(images))
+
+
 def test_an_mlflow_model_holds_the_bundle_and_no_pickle(tmp_path: Path) -> None:
     folder = write_model(BUNDLES / "v1", tmp_path / "model")
     files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
