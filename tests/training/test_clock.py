@@ -1,31 +1,39 @@
-"""A budgeted plan: it uses the time there is, and it ends."""
+"""A phase's time: shares of the budget, and plans that fit it."""
 
 import pytest
 
+from clearsight.config import Config, PhaseConfig, TrainingConfig
 from clearsight.training.clock import Clock
-from clearsight.training.phases import Position
+from clearsight.training.phases import Position, phase_budget, planned_epochs
 from clearsight.training.schedules import Plan
 
 
-def steps_taken(budget: float, per_step: float, validation: float, steps_per_epoch: int) -> int:
-    """Steps of a run whose every step and validation takes the same time."""
-    position, plan = Position(), Plan(((0, 1),))
-    clock = Clock(budget, steps_per_epoch, position)
-    clock.validation_seconds = validation
-    while position.step < plan.total and position.step < 10_000:
-        position.step += 1
-        position.seconds += per_step
-        plan = clock.refit(plan, position)
-        if position.step % steps_per_epoch == 0:
-            position.seconds += validation
-            plan = clock.refit(plan, position, epoch_end=True)
-    return position.step
+def test_a_phase_gets_its_share_of_what_the_finished_ones_left() -> None:
+    config = Config(
+        training=TrainingConfig(budget=100.0),
+        phases=(PhaseConfig(epochs=20), PhaseConfig(epochs=10), PhaseConfig(epochs=10)),
+    )
+    assert phase_budget(config, Position()) == 50.0
+    assert phase_budget(config, Position(phase=1, phases=[{"seconds": 10.0}])) == 45.0
+    spent = Position(phase=2, phases=[{"seconds": 10.0}, {"seconds": 95.0}])
+    assert phase_budget(config, spent) == 0.0
+    assert phase_budget(Config(), Position()) is None
 
 
-def test_a_budget_is_used_up() -> None:
-    assert steps_taken(100.0, 1.0, 0.0, 10) == pytest.approx(100, abs=1)
+def test_a_plan_grows_into_the_budget_unless_features_are_cached() -> None:
+    position = Position(step=4, seconds=12.0)
+    plan = Plan(((0, 10),))
+    # Ten seconds of filling lie before the first step; four steps took 2 s, 88 s are left.
+    start = Position(step=0, seconds=10.0)
+    assert Clock(100.0, 5, start).refit(plan, position).total == 4 + 176
+    assert Clock(100.0, 5, start, most=10).refit(plan, position).total == 10
+    assert Clock(None, 5, start).refit(plan, position) == plan
 
 
-@pytest.mark.parametrize(("budget", "validation"), [(2.0, 1.5), (2.0, 0.0), (1.0, 10.0)])
-def test_a_budget_of_a_step_or_two_ends_the_phase(budget: float, validation: float) -> None:
-    assert steps_taken(budget, 1.3, validation, 2) <= 3
+@pytest.mark.parametrize(("steps", "expected"), [(10, range(3, 8)), (9, range(3, 8))])
+def test_the_epochs_a_plan_gives_are_counted_from_the_phases_first(
+    steps: int, expected: range
+) -> None:
+    history = [{"phase": 1}] * 3 + [{"phase": 2}] * 2
+    position = Position(phase=1, epoch=5, history=history)
+    assert planned_epochs(position, Plan(((0, steps),)), 2) == expected
