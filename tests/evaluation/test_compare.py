@@ -17,7 +17,7 @@ from clearsight.evaluation.compare import (
     paired_interval,
 )
 from clearsight.evaluation.predictions import Predictions, write_predictions
-from clearsight.runs import Run, create_run, write_json
+from clearsight.runs import Run, create_run, read_json, write_json
 
 CLASSES = ("cat", "dog")
 
@@ -163,6 +163,15 @@ def test_runs_measured_on_other_parts_are_refused(tmp_path: Path) -> None:
     runs = [measured_run(tmp_path / part, each, part) for part in ("test", "validation")]
     with pytest.raises(RunError, match="on its test part, the other on its validation part"):
         compare_runs(runs)
+
+
+def test_a_refusal_names_what_made_the_images_differ(tmp_path: Path) -> None:
+    first = measured_run(tmp_path / "a", predictions([1, 1], [0, 1], ids="ab"))
+    second = measured_run(tmp_path / "b", predictions([1, 1], [0, 1], ids="cd"))
+    for run, size in ((first, 32), (second, 64)):
+        write_json(run.split, read_json(run.split) | {"source": "pets", "size": size})
+    with pytest.raises(RunError, match="0 in both; size of the split is 32 and 64; compare"):
+        compare_runs([first, second])
 
 
 def test_predictions_that_are_not_the_manifests_are_refused(tmp_path: Path) -> None:

@@ -229,8 +229,14 @@ def _check_same_images(first: Run, a: Predictions, second: Run, b: Predictions) 
     reason = difference_between(a, b)
     if parts[0] != parts[1]:
         reason = f"one was measured on its {parts[0]} part, the other on its {parts[1]} part"
-    if reason:
-        raise RunError(
-            f"runs {first.path} and {second.path} can't be compared: {reason}; "
-            "compare runs that were measured on the same images"
-        )
+    if not reason:
+        return
+    manifests = [read_json(run.split) for run in (first, second)]
+    for key in ("source", "size", "fit", "seed", "fractions"):
+        x, y = (manifest.get(key) for manifest in manifests)
+        if x != y:
+            reason += f"; {key} of the split is {x!r} and {y!r}"
+    raise RunError(
+        f"runs {first.path} and {second.path} can't be compared: {reason}; "
+        "compare runs that were measured on the same images"
+    )
