@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -95,9 +94,3 @@ def test_flags_are_added_to_training_only_and_before_the_comment() -> None:
         "clearsight train --resume r",
         "clearsight runs # all",
     ]
-
-
-def test_every_page_has_its_place_in_the_site() -> None:
-    site = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
-    named = {file for entry in site["nav"] for file in entry.values()}
-    assert named == {str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").rglob("*.md")}
