@@ -13,19 +13,6 @@ TINY = [
     "--data.subset", "60", "--data.validation", "0.2", "--data.test", "0.1",
     "--model.name", "airnet-tiny", "--training.batch", "16", "--phases.0.epochs", "2",
 ]  # fmt: skip
-    "--data.subset",
-    "60",
-    "--data.validation",
-    "0.2",
-    "--data.test",
-    "0.1",
-    "--model.name",
-    "airnet-tiny",
-    "--training.batch",
-    "16",
-    "--phases.0.epochs",
-    "2",
-]
 
 
 @pytest.mark.slow
