@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from clearsight.config import Config, parse
 from clearsight.data.images import ImageSet
@@ -266,4 +267,46 @@ def test_a_phase_on_cached_features_leaves_its_budget_to_the_next(
     assert rows[0]["epochs"] <= 4
     assert run.config().phases[0].steps == 4 * 3
     again, _ = trained(tmp_path / "again", replace(run.config(), name="again"), images)
+    assert result(again) == result(run)
+
+
+class Residual(nn.Module):
+    """A backbone whose forward is more than its parts in a row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, stride=4)
+        self.block1 = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1))
+        self.block2 = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        x = x + self.block1(x)
+        return (x + self.block2(x)).mean((2, 3))
+
+
+@pytest.mark.parametrize(("trains", "cached"), [("head", True), ("top:1", False)])
+def test_a_backbone_that_cant_be_cut_is_cached_whole_or_not_at_all(
+    tmp_path: Path,
+    images: ImageSet,
+    monkeypatch: pytest.MonkeyPatch,
+    trains: str,
+    cached: bool,
+) -> None:
+    new = training.new_classifier
+
+    def residual(*arguments: object) -> Classifier:
+        model = new(*arguments)  # ty: ignore
+        torch.manual_seed(0)
+        model.backbone, model.head = Residual(), nn.Linear(4, 3)
+        return model
+
+    monkeypatch.setattr(training, "new_classifier", residual)
+    listener = Listener()
+    config = two_phases(HEAD | {"trains": trains})
+    run, _ = trained(tmp_path / "run", config, images, listener)
+    (line,) = listener.said
+    assert ("computed in" if cached else "can't be cut between its stages") in line
+    config = two_phases(HEAD | {"trains": trains}, cache={"store": "off"})
+    again, _ = trained(tmp_path / "again", config, images)
     assert result(again) == result(run)
