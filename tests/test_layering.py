@@ -20,7 +20,7 @@ LAYERS = [
     {"training", "evaluation", "explanation", "figures"},
     {"pictures", "model_card", "bundle", "exporting", "predict", "mlflow_flavor"},
     {"tracking", "ledger", "documents", "serve", "versions"},
-    {"pipeline", "demo", "reproduce"},
+    {"suggesting", "pipeline", "demo", "reproduce"},
     {"cli", "__main__"},
 ]
 FORBIDDEN = {

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from clearsight import exporting
+from clearsight import exporting, suggesting
 from clearsight.bundle import MANIFEST, read_bundle
-from clearsight.config import Config, DataConfig, recipe_hash, to_table
+from clearsight.config import Config, DataConfig, ModelConfig, recipe_hash, to_table
 from clearsight.data import audit as auditing
 from clearsight.data.images import ImageSet
 from clearsight.data.sources import load_images
@@ -270,6 +270,23 @@ def audit(
         draw_data(out, config, images, parts)
         draw_audit(out, images, report)
     return report
+
+
+def suggest(
+    source: str,
+    model: str,
+    *,
+    data_dir: Path | str | None = None,
+    screen: Progress | None = None,
+) -> dict[str, Any]:
+    """What the network `model` costs on this machine, by input size, for a data set's epochs."""
+    screen = screen or Silent()
+    config = Config(data=DataConfig(source=source), model=ModelConfig(name=model))
+    images = load_data(config, data_dir, screen)
+    with counting(screen) as report:
+        return suggesting.suggest(
+            model, images, len(split(images, config.data).train), report=report
+        )
 
 
 def load_data(

@@ -1,8 +1,13 @@
 """The one place where pixels are scaled."""
 
+import pytest
 import torch
+from torch import Tensor, nn
 
-from clearsight.models.preprocess import Preprocess
+from clearsight.exporting import onnx_graph
+from clearsight.models.classifier import Classifier
+from clearsight.models.preprocess import Interpolation, Preprocess
+from clearsight.predict import onnx_engine
 
 
 def test_pixels_are_scaled_once_and_normalised() -> None:
@@ -30,3 +35,47 @@ def test_describe_rebuilds_the_layer() -> None:
     again = Preprocess(**layer.describe())  # ty: ignore[invalid-argument-type]
     pixels = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
     assert torch.equal(layer(pixels), again(pixels))
+
+
+def test_bicubic_resampling_stays_within_the_range_of_pixels() -> None:
+    edge = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
+    edge[:, :, 4:] = 255
+    x = Preprocess([0.0] * 3, [1.0] * 3, 32, "bicubic")(edge)
+    assert (x.min(), x.max()) == (0.0, 1.0)
+
+
+def test_shrinking_is_antialiased() -> None:
+    stripes = torch.zeros(1, 32, 32, 3, dtype=torch.uint8)
+    stripes[:, :, ::2] = 200
+    x = Preprocess([0.0] * 3, [1.0] * 3, 8)(stripes)
+    inner = x[..., 2:-2]
+    assert torch.allclose(inner, torch.full_like(inner, 100 / 255), atol=0.02)
+
+
+def test_scaled_twice_divides_pixels_once_more() -> None:
+    layer = Preprocess([0.5] * 3, [0.25] * 3, scaled_twice=True)
+    x = layer(torch.full((1, 1, 1, 3), 255, dtype=torch.uint8))
+    assert torch.allclose(x, torch.full_like(x, (1 / 255 - 0.5) / 0.25), atol=1e-5)
+    assert layer.describe()["scaled_twice"] is True
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("side", "size"), [(32, 224), (48, 32)])
+def test_the_graph_resamples_as_the_layer_does(
+    interpolation: Interpolation, side: int, size: int
+) -> None:
+    layer = Preprocess([0.5] * 3, [0.25] * 3, size, interpolation)
+    model = Classifier(
+        name="pixels", preprocess=layer, backbone=Pixels(), head=nn.Identity(), classes=("a", "b")
+    ).eval()
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (3, side, side, 3), dtype=torch.uint8, generator=generator)
+    found = onnx_engine(onnx_graph(model, size=side, fit="letterbox"), "graph")(images.numpy())
+    assert abs(found - model(images).softmax(1).numpy()).max() < 1e-5
+
+
+class Pixels(nn.Module):
+    """Two numbers that depend on single pixels of what enters."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([x[:, 0, 5, 7] - x[:, 1, -1, -3], x[:, 2, 11, -8]], 1)

@@ -245,6 +245,22 @@ def audit(
 
 
 @app.command
+def suggest(
+    data: Annotated[str, Parameter(help="data set: a name or a path")],
+    /,
+    *,
+    model: Annotated[str, Parameter(help="a network, of timm's or this package's")],
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what a network costs on this machine at each input size; nothing is trained."""
+    from clearsight import pipeline
+
+    found = pipeline.suggest(data, model, data_dir=data_dir, screen=Screen())
+    output.show_suggestions(found, as_json=as_json)
+
+
+@app.command
 def runs(
     folder: Annotated[Path, Parameter(help="where the run folders are")] = Path("runs"),
     /,

@@ -157,6 +157,43 @@ def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def show_suggestions(found: Mapping[str, Any], *, as_json: bool) -> None:
+    """What a network costs at each input size."""
+    if as_json:
+        show_json(found)
+        return
+    show_lines(
+        [
+            f"{found['model']} on this machine ({found['device']}), for {found['images']:,} "
+            "training images; random weights, nothing about accuracy"
+        ]
+    )
+    show_table(
+        ["px", "last map", "images/s", "head", "top:1", "top:2", "all", "memory", "features"],
+        [
+            [
+                str(row["size"]),
+                "–" if row["last_map"] is None else "{} × {}".format(*row["last_map"]),
+                f"{row['images_per_second']:.0f}",
+                *(
+                    "–" if row[f"{what}_seconds"] is None else clock(row[f"{what}_seconds"])
+                    for what in ("head", "top1", "top2", "all")
+                ),
+                f"{row['memory'] / 2**20:,.0f} MiB",
+                f"{row['feature_bytes'] / 2**20:,.0f} MiB",
+            ]
+            for row in found["sizes"]
+        ],
+    )
+    show_lines(
+        [
+            "head: to compute the features once, which is nearly all its training costs;",
+            "top:1, top:2 (on cached maps) and all: one epoch; memory: training all, 32 images "
+            "at once",
+        ]
+    )
+
+
 def show_predictions(predictions: "Iterable[Prediction]", form: str) -> None:
     """One line per image: JSON with every probability, CSV, or file, label and probability."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
