@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from clearsight import pipeline
+from clearsight.bundle import _sealed
 from clearsight.cli import main
 from clearsight.config import Config, load_recipe
 from clearsight.errors import BundleError, DataError, RunError
@@ -103,8 +104,15 @@ def test_what_says_too_little_is_refused(tmp_path: Path) -> None:
         reproduce(started.path)
     with pytest.raises(RunError, match="no such folder"):
         reproduce(tmp_path / "nothing")
+
+
+def test_a_bundle_without_its_recipe_is_refused(tmp_path: Path) -> None:
+    bundle = shutil.copytree(Path(__file__).parent / "bundles" / "v1", tmp_path / "bundle")
+    about = read_json(bundle / "bundle.json")
+    about["provenance"].pop("config", None)
+    (bundle / "bundle.json").write_text(_sealed(about), "utf-8")
     with pytest.raises(BundleError, match="its provenance has no recipe to run again"):
-        reproduce(Path(__file__).parent / "bundles" / "v1")
+        reproduce(bundle)
 
 
 def test_differences_name_what_was_recorded() -> None:
