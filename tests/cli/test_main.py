@@ -66,7 +66,6 @@ def test_help_of_train_shows_every_field_of_the_configuration(
         ("evaluate", "parameter RUN requires an argument"),
         ("predict bundle a.png --json --csv", "found both --json and --csv"),
         ("record run", "parameter --name requires an argument"),
-        ("docs check", "parameter FILES requires an argument"),
     ],
 )
 def test_wrong_use_is_one_sentence_on_stderr_and_exit_code_2(
