@@ -104,3 +104,10 @@ def test_confusion_analysis_has_a_row_per_pair_with_count_and_both_maps() -> Non
 
 def test_confusion_analysis_without_confusions_says_so() -> None:
     assert titles(gradcam_confusion_analysis([])) == ["Grad-CAM confusion analysis"]
+
+
+def test_a_map_of_zeros_is_named_so() -> None:
+    cams = np.stack([np.zeros((8, 8), np.float32), maps(1)[0]])
+    figure = gradcam_image(pixels(1)[0], cams, ["cat", "dog"], np.array([0.5, 0.4]), "a.png")
+    texts = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert texts == [[], ["no evidence"], []]

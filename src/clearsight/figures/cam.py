@@ -138,9 +138,19 @@ def show_image(axes: Axes, image: np.ndarray) -> None:
 
 
 def show_map(axes: Axes, image: np.ndarray, cam: np.ndarray) -> None:
-    """`image` in grey under `cam`, float32 [H, W], 0–1: the stronger, the less shows through."""
+    """`image` in grey under `cam`, float32 [H, W], 0–1: the stronger, the less shows through.
+
+    A map of zeros, where all of the layer speaks against the class, is named so: grey alone would
+    look like a failure.
+    """
     grey = image.astype(np.float32).mean(2, keepdims=True) / 255
     colour = colormaps[CAM_COLOURS](cam)[..., :3]
     weight = 0.25 + 0.45 * cam[..., None]
     axes.imshow((1 - weight) * grey + weight * colour)
     axes.set_axis_off()
+    if not cam.any():
+        box = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 2}
+        axes.text(
+            0.5, 0.06, "no evidence", transform=axes.transAxes, ha="center", va="bottom",
+            fontsize=7, color="white", bbox=box,
+        )  # fmt: skip
