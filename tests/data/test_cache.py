@@ -45,7 +45,7 @@ def equal(a: ImageSet, b: ImageSet) -> bool:
 
 
 def entries(cache: Path) -> list[Path]:
-    return list((cache / "clearsight" / "decoded").iterdir())
+    return list((cache / "clearsight" / "decoded").glob("*"))
 
 
 def test_decodes_once_and_maps_the_same_images_afterwards(isolated: Path) -> None:
