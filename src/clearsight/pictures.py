@@ -28,8 +28,8 @@ EXAMPLES, VARIANTS = 5, 7
 SHOWN_DUPLICATES = 24
 
 
-def draw_data(folder: Path, config: Config, images: ImageSet, parts: Split) -> list[Path]:
-    """`sample_images`, `class_distribution` and `augmentation_examples`, into `folder`."""
+def draw_data(folder: Path, images: ImageSet, parts: Split) -> list[Path]:
+    """`sample_images` and `class_distribution`, into `folder`."""
     first = parts.train[:2000]
     k = len(images.classes)
     counts = {
@@ -37,6 +37,15 @@ def draw_data(folder: Path, config: Config, images: ImageSet, parts: Split) -> l
         for part in PARTS
         if len(getattr(parts, part))
     }
+    return _save(
+        folder,
+        sample_images=sample_images(images.images[first], images.labels[first], images.classes),
+        class_distribution=class_distribution(counts, images.classes),
+    )
+
+
+def draw_augmentation(folder: Path, config: Config, images: ImageSet, parts: Split) -> list[Path]:
+    """`augmentation_examples` of the recipe's own augmentation, into `folder`."""
     originals = torch.from_numpy(np.array(images.images[parts.train[:EXAMPLES]]))
     repeated = originals.repeat_interleave(VARIANTS, 0)
     augmented, _ = augment(
@@ -46,14 +55,11 @@ def draw_data(folder: Path, config: Config, images: ImageSet, parts: Split) -> l
         epoch=0,
         indices=torch.arange(len(repeated)),
         generator=generator(config.training.seed, "augmentation examples"),
-        classes=k,
+        classes=len(images.classes),
     )
     rows = augmented.view(len(originals), VARIANTS, *originals.shape[1:])
     return _save(
-        folder,
-        sample_images=sample_images(images.images[first], images.labels[first], images.classes),
-        class_distribution=class_distribution(counts, images.classes),
-        augmentation_examples=augmentation_examples(originals.numpy(), rows.numpy()),
+        folder, augmentation_examples=augmentation_examples(originals.numpy(), rows.numpy())
     )
 
 

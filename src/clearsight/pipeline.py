@@ -28,7 +28,13 @@ from clearsight.explanation.explain import explain_images, explain_run
 from clearsight.ledger import HARDWARE
 from clearsight.models.classifier import Classifier
 from clearsight.models.registry import input_size
-from clearsight.pictures import draw_audit, draw_data, draw_evaluation, draw_training
+from clearsight.pictures import (
+    draw_audit,
+    draw_augmentation,
+    draw_data,
+    draw_evaluation,
+    draw_training,
+)
 from clearsight.progress import Progress, Silent, counting
 from clearsight.runs import Run, create_run, new_run_path, open_run, read_json, write_json
 from clearsight.runtime import environment, pick_device, pick_precision
@@ -80,7 +86,8 @@ def train(
         screen.say(f"data: {note}")
     screen.say(f"run {run.path}: {describe(images, parts)}")
     with resumable(run):
-        draw_data(run.figures, config, images, parts)
+        draw_data(run.figures, images, parts)
+        draw_augmentation(run.figures, config, images, parts)
         with tracked(run, config, screen, seeds=seeds) as progress:
             train_model(
                 run, config, images, parts,
@@ -267,7 +274,7 @@ def audit(
     parts = split(images, config.data)
     report = auditing.audit(images, parts, corrupt=tuple(corrupt))
     if out is not None:
-        draw_data(out, config, images, parts)
+        draw_data(out, images, parts)
         draw_audit(out, images, report)
     return report
 
