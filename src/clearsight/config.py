@@ -355,7 +355,8 @@ def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
         if isinstance(here, list):
             if not part.isdigit() or int(part) >= len(here):
                 raise ConfigError(
-                    f"--{dotted}: the recipe has {len(here)} phases, numbered from 0; "
+                    f"--{dotted}: the recipe has {len(here)} phase{'s' * (len(here) != 1)}, "
+                    f"numbered from 0; "
                     f"found {part!r}"
                 )
             here = here[int(part)]

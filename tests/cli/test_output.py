@@ -1,11 +1,13 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 
 from clearsight.cli import output
 from clearsight.predict import Prediction
+from clearsight.runs import Run, write_json
 
 EVALUATION = {
     "split": "test", "n": 10000, "tta": "flip", "loss": 0.2, "target": 0.94,
@@ -62,3 +64,34 @@ def test_predictions_as_text(capsys: pytest.CaptureFixture[str]) -> None:
 def test_json_refuses_what_is_no_number() -> None:
     with pytest.raises(ValueError, match="JSON"):
         output.show_json({"loss": float("nan")})
+
+
+def test_one_path_is_text_not_a_list(capsys: pytest.CaptureFixture[str]) -> None:
+    output.show_path("bundle", Path("my-model"), as_json=True)
+    output.show_path("bundle", Path("my-model"), as_json=False)
+    assert capsys.readouterr().out == '{"bundle": "my-model"}\nmy-model\n'
+
+
+@pytest.mark.parametrize(
+    ("on_path", "called", "typed"),
+    [
+        ("/usr/bin/clearsight", ".venv/bin/clearsight", "clearsight"),
+        (None, ".venv/bin/clearsight", ".venv/bin/clearsight"),
+        (None, "/somewhere/clearsight/__main__.py", "python -m clearsight"),
+    ],
+)
+def test_the_demo_ends_with_commands_as_they_can_be_typed_here(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    on_path: str | None,
+    called: str,
+    typed: str,
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: on_path)
+    monkeypatch.setattr("sys.argv", [called])
+    run = Run(tmp_path)
+    write_json(run.evaluation, EVALUATION)
+    output.show_demo(run)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" predict ")[0].strip() for line in lines if " predict " in line] == [typed]

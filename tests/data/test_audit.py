@@ -96,7 +96,7 @@ def test_near_duplicates_across_parts() -> None:
     (pair,) = report.near
     assert (pair.positions, pair.parts, pair.labels) == ((4, 31), ("train", "test"), (0, 1))
     assert 0.9 < pair.similarity <= 1
-    assert "near duplicates: 1 test images have one in train" in report.lines()
+    assert "near duplicates: 1 test image has one in train" in report.lines()
 
 
 def test_without_a_split_the_source_names_the_parts() -> None:

@@ -81,7 +81,8 @@ def train(
     ] = None,
     resume: Annotated[Path | None, Parameter(help="a run folder to go on with")] = None,
     force: Annotated[
-        bool, Parameter(help="train in spite of what the pre-flight check finds")
+        bool,
+        Parameter(help="train in spite of what the pre-flight check finds", show_default=False),
     ] = False,
     as_json: Json = False,
     overrides: Annotated[Mapping[str, str], Parameter(parse=False)] = MappingProxyType({}),
@@ -194,7 +195,7 @@ def export(
     from clearsight import pipeline
 
     bundle = pipeline.export(run, out=out, data_dir=data_dir, screen=Screen())
-    output.show_paths("bundle", [bundle], as_json=as_json)
+    output.show_path("bundle", bundle, as_json=as_json)
 
 
 @app.command
@@ -294,7 +295,7 @@ def recipes(
 
         output.show_names("models", model_names(), as_json=as_json)
     elif name is None:
-        about = {each: _recipe_text(each).splitlines()[0] for each in recipe_names()}
+        about = {each: _recipe_text(each).splitlines()[0].lstrip("# ") for each in recipe_names()}
         output.show_recipes(about, as_json=as_json)
     else:
         output.show_recipe(load_recipe(name), _recipe_text(name), as_json=as_json)
@@ -314,7 +315,7 @@ def record(
     from clearsight.runs import open_run
 
     path = ledger.record([open_run(run) for run in runs], name, folder)
-    output.show_paths("result", [path], as_json=as_json)
+    output.show_path("result", path, as_json=as_json)
 
 
 @docs.command(name="render")

@@ -59,6 +59,14 @@ def show_paths(key: str, paths: Sequence[Path], *, as_json: bool = False) -> Non
     show_names(key, [str(path) for path in paths], as_json=as_json)
 
 
+def show_path(key: str, path: Path, *, as_json: bool) -> None:
+    """The name of the one file or folder written."""
+    if as_json:
+        show_json({key: str(path)})
+    else:
+        show_lines([str(path)])
+
+
 def show_trained(runs: "Sequence[Run]", *, as_json: bool) -> None:
     """What each finished run reached; over several seeds also mean, deviation and range."""
     from clearsight.ledger import spread
@@ -147,7 +155,7 @@ def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
         f"recall {macro['recall']:.4f}, F1 {macro['f1']:.4f}"
     )
     lines += [
-        f"phase {phase['name']}: {phase['epochs']} epochs in {clock(phase['seconds'])} "
+        f"phase {phase['name']}: {count(phase['epochs'], 'epoch')} in {clock(phase['seconds'])} "
         f"({phase['stop_reason']})"
         for phase in evaluation["phases"]
     ]
@@ -232,11 +240,11 @@ def show_runs(rows: Sequence[Mapping[str, Any]], folder: Path, *, as_json: bool)
 
 
 def show_recipes(about: Mapping[str, str], *, as_json: bool) -> None:
-    """The shipped recipes with the first line of each file."""
+    """The shipped recipes, each with what it is."""
     if as_json:
         show_json({"recipes": [{"name": name, "about": text} for name, text in about.items()]})
     else:
-        show_table(["recipe", "what it is"], [[n, t.lstrip("# ")] for n, t in about.items()])
+        show_table(["recipe", "what it is"], [[name, text] for name, text in about.items()])
 
 
 def show_recipe(config: "Config", text: str, *, as_json: bool) -> None:
@@ -269,6 +277,11 @@ def show_settings() -> None:
             show_lines(about)
 
 
+def count(number: int, thing: str) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return f"{number:,} {thing}{'s' * (number != 1)}"
+
+
 def percent(fraction: float | None) -> str:
     """`94.06 %`, or a dash where there is none."""
     return "–" if fraction is None else f"{100 * fraction:.2f} %"
@@ -276,4 +289,7 @@ def percent(fraction: float | None) -> str:
 
 def _own_command() -> str:
     """What to type for this program: its path, where it is in no folder of PATH (`make demo`)."""
-    return "clearsight" if shutil.which("clearsight") else sys.argv[0]
+    if shutil.which("clearsight"):
+        return "clearsight"
+    called = Path(sys.argv[0])
+    return "python -m clearsight" if called.name == "__main__.py" else str(called)

@@ -93,7 +93,7 @@ def get(
     bundle = read_bundle(find_version(reference, runs).bundle)
     with replacing(out) as folder:
         shutil.copytree(bundle.path, folder)
-    output.show_paths("bundle", [out], as_json=as_json)
+    output.show_path("bundle", out, as_json=as_json)
 
 
 def bundle_folder(place: Path) -> Path:

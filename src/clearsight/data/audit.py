@@ -176,11 +176,15 @@ def _duplicate_line(kind: str, pairs: tuple[Pair, ...]) -> str:
     for key, count in summarise(pairs).items():
         first, _, second = key.partition("–")
         found.append(
-            f"{count['images']:,} {second} images have one in {first}"
+            _how_many(count["images"], f"{second} image") + f" in {first}"
             if second
             else f"{count['images']:,} images within {first}"
         )
     return f"{kind}: {', '.join(found)}"
+
+
+def _how_many(number: int, thing: str) -> str:
+    return f"1 {thing} has one" if number == 1 else f"{number:,} {thing}s have one"
 
 
 def _placed(images: ImageSet, split: Split | None) -> tuple[np.ndarray, np.ndarray]:
