@@ -141,9 +141,9 @@ def test_a_map_without_evidence_stays_zero() -> None:
 
 
 def test_the_layer_chosen_is_the_last_executed_with_a_large_enough_map() -> None:
-    # airnet's last group pools 7 × 7 to 3 × 3, so its first convolution is the last large one.
+    # airnet's last group pools 7 × 7 to 3 × 3: the group before it is the last whole block.
     model = build("airnet94", ("a", "b"), Preprocess(MEAN, STD))
-    assert choose_layer(model, (32, 32, 3)) == "backbone.groups.2.conv1"
+    assert choose_layer(model, (32, 32, 3)) == "backbone.groups.1"
     assert choose_layer(small_model(), (16, 16, 3)) == "backbone.5"
     assert choose_layer(small_model(), (6, 6, 3)) == "backbone.2"
 

@@ -12,7 +12,7 @@ import torch
 from clearsight.config import Config, load_recipe, parse
 from clearsight.data.images import ImageSet
 from clearsight.data.splits import split
-from clearsight.errors import TrainingError
+from clearsight.errors import RunError, TrainingError
 from clearsight.progress import Silent
 from clearsight.runs import Run, create_run, read_csv
 from clearsight.training.checkpoint import load_classifier
@@ -172,3 +172,10 @@ def test_muon_trains_airnet(tmp_path: Path, images: ImageSet) -> None:
     )
     history = read_csv(trained(tmp_path / "run", config, images).history)
     assert history[-1]["val_accuracy"] > 0.6
+
+
+def test_a_checkpoint_that_lacks_keys_is_one_sentence(tmp_path: Path, images: ImageSet) -> None:
+    run = trained(tmp_path / "run", small(PHASE | {"epochs": 1}), images)
+    (run.best / "checkpoint.json").write_text('{"model": "resnet20"}')
+    with pytest.raises(RunError, match=r"checkpoint\.json: lacks classes, preprocess, data"):
+        load_classifier(run.best)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clearsight.errors import UsageError
+from clearsight.models.stages import stages
 
 SMALLEST_MAP = 4
 
@@ -68,16 +69,24 @@ def choose_layer(model: nn.Module, image_shape: tuple[int, ...]) -> str:
     """Name of the module that is the last to give a map [N, C, H, W] of at least 4 × 4.
 
     `image_shape`: (H, W, 3). One image of zeros is sent through; where several modules give the
-    same map, the outermost is named. Raises `UsageError` where no map is large enough.
+    same map, the outermost is named. A layer inside one of the backbone's blocks is taken only
+    where no whole block has such a map: amid a block, before its norm and activation, values of
+    both signs cancel, and many heatmaps come out empty. Raises `UsageError` where no map is large
+    enough.
     """
-    chosen = ""
+    chosen = chosen_inside = ""
+    blocks = [part for _, parts in stages(getattr(model, "backbone", model)) for part in parts]
+    inside = {id(module) for block in blocks for module in block.modules() if module is not block}
 
     def watch(name: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, _args: object, output: object) -> None:
-            nonlocal chosen
+        def hook(module: nn.Module, _args: object, output: object) -> None:
+            nonlocal chosen, chosen_inside
             is_map = isinstance(output, Tensor) and output.ndim == 4
             if is_map and min(output.shape[2:]) >= SMALLEST_MAP:
-                chosen = name
+                if id(module) in inside:
+                    chosen_inside = name
+                else:
+                    chosen = name
 
         return hook
 
@@ -92,13 +101,13 @@ def choose_layer(model: nn.Module, image_shape: tuple[int, ...]) -> str:
         finally:
             for handle in handles:
                 handle.remove()
-    if not chosen:
+    if not (chosen or chosen_inside):
         raise UsageError(
             f"Grad-CAM: no layer of the model gives a map of at least {SMALLEST_MAP} × "
             f"{SMALLEST_MAP} for images of {image_shape[0]} × {image_shape[1]} px; "
             "use larger images or name a layer"
         )
-    return chosen
+    return chosen or chosen_inside
 
 
 @contextmanager

@@ -64,12 +64,16 @@ def load_weights(folder: Path, model: Classifier) -> None:
 
 
 def load_about(folder: Path) -> dict[str, Any]:
-    """What `checkpoint.json` says. Raises `RunError` if there is none."""
+    """What `checkpoint.json` says. Raises `RunError` if there is none, or not all of it."""
     recover(folder)
     try:
-        return json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"checkpoint {folder}: can't be read ({error}); train again") from error
+    missing = [key for key in ("model", "classes", "preprocess", "data") if key not in about]
+    if missing:
+        raise RunError(f"checkpoint {folder / ABOUT}: lacks {', '.join(missing)}; train again")
+    return about
 
 
 def load_state(
