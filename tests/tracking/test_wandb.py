@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ def records(path: Path) -> Iterator[Any]:
             position += BLOCK - position % BLOCK
             continue
         _, length, kind = struct.unpack_from("<IHB", data, position)
+        if position + 7 + length > len(data):  # still being written
+            return
         whole += data[position + 7 : position + 7 + length]
         position += 7 + length
         if kind in (FULL, LAST):
@@ -31,6 +34,17 @@ def records(path: Path) -> Iterator[Any]:
             record.ParseFromString(whole)
             yield record
             whole = b""
+
+
+def finished(path: Path) -> list[Any]:
+    """All records, once the last is there: W&B's own process writes them, and may be late."""
+    deadline = time.monotonic() + 20
+    while True:
+        found = list(records(path))
+        kinds = {record.WhichOneof("record_type") for record in found}
+        if {"run", "history", "exit"} <= kinds or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
 
 
 def as_table(items: Any) -> dict[str, Any]:
@@ -47,7 +61,7 @@ def test_a_run_is_kept_offline(
     assert capfd.readouterr() == ("", "")
 
     (file,) = (run.path / "wandb").glob("offline-run-*/run-*.wandb")
-    found = list(records(file))
+    found = finished(file)
     (about,) = (r.run for r in found if r.WhichOneof("record_type") == "run")
     assert (about.project, about.display_name, about.run_group) == (
         "clearsight", "run", "airnet94 2 seeds",
