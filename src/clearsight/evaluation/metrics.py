@@ -1,7 +1,6 @@
 """Probabilities of a model over images, and the numbers of `evaluation.json` from them."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from clearsight.errors import ClearsightError, UsageError
 from clearsight.evaluation.intervals import wilson
+from clearsight.models.modes import evaluating
 from clearsight.runtime import Precision, autocast
 
 TTA = Literal["none", "flip", "flip+shift"]
@@ -40,7 +40,7 @@ def predict_probabilities(
         raise UsageError("images: found none; give at least one image")
     where = torch.device(device) if device is not None else next(model.parameters()).device
     parts = []
-    with _evaluating(model), torch.inference_mode(), autocast(where, precision):
+    with evaluating(model), torch.inference_mode(), autocast(where, precision):
         for start in range(0, len(images), batch):
             # A copy, for a memory-mapped array is read-only and tensors are not.
             pixels = torch.from_numpy(np.array(images[start : start + batch])).to(where)
@@ -203,15 +203,3 @@ def _shift(images: Tensor, by: int) -> Tensor:
         return torch.where(inside < side, inside, 2 * (side - 1) - inside)
 
     return images[:, moved(height)][:, :, moved(width)]
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Generator[None]:
-    """Eval mode inside; afterwards every module has its own mode again, for they may differ."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

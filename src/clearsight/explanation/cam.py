@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clearsight.errors import UsageError
+from clearsight.models.modes import evaluating
 from clearsight.models.stages import stages
 
 SMALLEST_MAP = 4
@@ -113,12 +114,7 @@ def choose_layer(model: nn.Module, image_shape: tuple[int, ...]) -> str:
 @contextmanager
 def _borrowed(model: nn.Module, device: torch.device) -> Generator[None]:
     """Eval mode, fp32 and an own random state, until every module is given back as it was."""
-    training = [(module, module.training) for module in model.modules()]
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices), torch.autocast(device.type, enabled=False):
-        model.eval()
-        try:
-            yield
-        finally:
-            for module, mode in training:
-                module.training = mode
+    autocast = torch.autocast(device.type, enabled=False)
+    with torch.random.fork_rng(devices), autocast, evaluating(model):
+        yield

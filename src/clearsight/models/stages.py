@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from clearsight.models.classifier import Classifier
+from clearsight.models.modes import evaluating
 
 Stage = tuple[str, list[nn.Module]]
 
@@ -50,19 +51,15 @@ def can_cut(classifier: Classifier, image: Tensor) -> bool:
 
     Where it is none, `run_prefix` and `run_rest` take 0 and the number of stages only.
     """
-    training = [(module, module.training) for module in classifier.modules()]
-    classifier.eval()
     try:
-        pixels = classifier.preprocess(image)
-        whole, chained = classifier.backbone(pixels), pixels
-        for _, modules in stages(classifier.backbone):
-            for module in modules:
-                chained = module(chained)
+        with evaluating(classifier):
+            pixels = classifier.preprocess(image)
+            whole, chained = classifier.backbone(pixels), pixels
+            for _, modules in stages(classifier.backbone):
+                for module in modules:
+                    chained = module(chained)
     except (RuntimeError, TypeError, ValueError):  # parts that do not fit one another
         return False
-    finally:
-        for module, mode in training:
-            module.training = mode
     return whole.shape == chained.shape and torch.allclose(whole, chained, rtol=1e-3, atol=1e-5)
 
 
@@ -75,14 +72,11 @@ def final_map(classifier: Classifier, image: Tensor) -> tuple[int, int] | None:
     found: list[torch.Size] = []
     last = stages(classifier.backbone)[-1][1][0]
     handle = last.register_forward_hook(lambda _module, _args, output: found.append(output.shape))
-    training = [(module, module.training) for module in classifier.modules()]
-    classifier.eval()
     try:
-        classifier(image)
+        with evaluating(classifier):
+            classifier(image)
     finally:
         handle.remove()
-        for module, mode in training:
-            module.training = mode
     return (found[-1][2], found[-1][3]) if found and len(found[-1]) == 4 else None
 
 
