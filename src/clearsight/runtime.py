@@ -7,13 +7,14 @@ import platform
 import subprocess
 import sys
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from clearsight.errors import ConfigError
 
@@ -41,11 +42,39 @@ def pick_precision(name: str, device: torch.device) -> Precision:
     return "bf16" if device.type == "cpu" and cpu_multiplies_bf16() else "fp32"
 
 
-def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
+@contextmanager
+def autocast(device: torch.device, precision: Precision) -> Generator[None]:
     """Convolutions and matrix products in `precision`; weights stay float32."""
     if precision == "fp32":
-        return nullcontext()
-    return torch.autocast(device.type, torch.bfloat16)
+        yield
+        return
+    with ExitStack() as modes:
+        modes.enter_context(torch.autocast(device.type, torch.bfloat16))
+        if device.type == "cpu":
+            modes.enter_context(_DepthwiseInFloat32())
+        yield
+
+
+class _DepthwiseInFloat32(TorchFunctionMode):
+    """Depthwise convolutions that train compute in float32; their result has autocast's precision.
+
+    The CPU's bf16 gradients of these fall back to code 3 to 45 times slower (torch 2.15, AVX512):
+    they took four fifths of a step of EfficientNet-Lite0, which is 2 to 3.5 times faster so.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is not torch.conv2d or not torch.is_grad_enabled():
+            return func(*args, **kwargs)
+        images, weight = args[:2]
+        groups = args[6] if len(args) > 6 else kwargs.get("groups", 1)
+        trains = images.requires_grad or weight.requires_grad
+        if not (trains and groups > 1 and weight.shape[1] == 1):
+            return func(*args, **kwargs)
+        with torch.autocast("cpu", enabled=False):
+            return func(images.float(), weight.float(), *args[2:], **kwargs).bfloat16()
 
 
 @cache
