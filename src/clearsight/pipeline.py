@@ -21,7 +21,7 @@ from clearsight.data.images import ImageSet
 from clearsight.data.sources import load_images
 from clearsight.data.splits import Split, from_manifest, manifest, split
 from clearsight.errors import ClearsightError, DataError, RunError, UsageError
-from clearsight.evaluation.metrics import TTA, evaluate_probabilities, predict_probabilities
+from clearsight.evaluation.metrics import TTA, evaluate_probabilities, predict_both
 from clearsight.evaluation.predictions import read_predictions, write_predictions
 from clearsight.evaluation.report import write_report
 from clearsight.explanation.explain import explain_images, explain_run
@@ -155,14 +155,11 @@ def evaluate(
     tta = config.evaluation.tta if tta is None else tta
     pixels, labels = images.images[where], images.labels[where]
 
-    probabilities = _predict(model, pixels, "none", f"measuring on {part}", screen)
-    plain = None
-    if tta != "none":
-        plain = probabilities
-        probabilities = _predict(model, pixels, tta, f"with augmentation {tta}", screen)
+    probabilities, plain = _predict(model, pixels, tta, f"measuring on {part}", screen)
     evaluation = evaluate_probabilities(
         probabilities, labels, model.classes, split=part, tta=tta,
-        target=config.evaluation.target, phases=about["position"]["phases"], without_tta=plain,
+        target=config.evaluation.target, phases=about["position"]["phases"],
+        without_tta=None if tta == "none" else plain,
     )  # fmt: skip
     write_predictions(run.predictions, images.ids[where], labels, probabilities, model.classes)
     _keep_validation(run, images, model, screen)
@@ -338,7 +335,7 @@ def _keep_validation(run: Run, images: ImageSet, model: Classifier, screen: Prog
     if not len(where):
         return
     pixels, labels = images.images[where], images.labels[where]
-    probabilities = _predict(model, pixels, "none", "predicting validation", screen)
+    probabilities, _ = _predict(model, pixels, "none", "predicting validation", screen)
     write_predictions(
         run.validation_predictions, images.ids[where], labels, probabilities, model.classes
     )
@@ -362,9 +359,9 @@ def _recipe_to_repeat(config: Config) -> dict[str, Any]:
 
 def _predict(
     model: Classifier, pixels: np.ndarray, tta: TTA, what: str, screen: Progress
-) -> np.ndarray:
-    """In fp32, as the bundle will compute."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities with `tta` and without, in fp32, as the bundle will compute."""
     with counting(screen) as report:
-        return predict_probabilities(
+        return predict_both(
             model, pixels, tta=tta, progress=lambda done, total: report(what, done, total)
         )

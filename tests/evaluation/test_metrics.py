@@ -15,6 +15,7 @@ from clearsight.evaluation.metrics import (
     confusion_counts,
     cross_entropy,
     evaluate_probabilities,
+    predict_both,
     predict_probabilities,
 )
 
@@ -70,6 +71,15 @@ def test_flip_and_shift_weighs_six_views_by_hand() -> None:
     mean = 0.5 * (0 + 3) / 2 + 0.25 * (17 + 18) / 2 + 0.25 * (17 + 18) / 2
     probabilities = predict_probabilities(Pixels(), grid(), tta="flip+shift")
     np.testing.assert_allclose(probabilities[0], softmax(mean / 100, mean / 100, 0), rtol=1e-6)
+
+
+def test_one_pass_gives_the_result_with_and_without_augmentation() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), dtype=np.uint8)
+    augmented, plain = predict_both(Pixels(), images, tta="flip+shift", batch=2)
+    np.testing.assert_allclose(plain, predict_probabilities(Pixels(), images), rtol=1e-6)
+    both = predict_probabilities(Pixels(), images, tta="flip+shift")
+    np.testing.assert_allclose(augmented, both, rtol=1e-6)
+    assert not np.allclose(augmented, plain)
 
 
 def test_shifted_views_are_crops_of_the_reflected_image() -> None:

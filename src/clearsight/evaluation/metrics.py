@@ -34,29 +34,46 @@ def predict_probabilities(
     six views), as in K. Jordan 2024 (arXiv:2404.00498). `progress` is called with images done
     and images in all. Raises `ClearsightError` where the model gives NaN or infinity.
     """
+    return predict_both(
+        model, images, tta=tta, batch=batch, device=device, precision=precision, progress=progress
+    )[0]
+
+
+def predict_both(
+    model: nn.Module,
+    images: np.ndarray,
+    *,
+    tta: TTA,
+    batch: int = 500,
+    device: torch.device | str | None = None,
+    precision: Precision = "fp32",
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`predict_probabilities` with `tta`, and without it: its first view is the image itself."""
     if tta not in ("none", "flip", "flip+shift"):
         raise UsageError(f"tta: found {tta!r}, expected one of none, flip, flip+shift")
     if len(images) == 0:
         raise UsageError("images: found none; give at least one image")
     where = torch.device(device) if device is not None else next(model.parameters()).device
-    parts = []
+    parts: list[Tensor] = []
     with evaluating(model), torch.inference_mode(), autocast(where, precision):
         for start in range(0, len(images), batch):
             # A copy, for a memory-mapped array is read-only and tensors are not.
             pixels = torch.from_numpy(np.array(images[start : start + batch])).to(where)
-            views = _views(pixels, tta)
-            logits = torch.stack([weight * model(view).float() for weight, view in views]).sum(0)
-            parts.append(logits.softmax(1).cpu())
+            weights, views = zip(*_views(pixels, tta), strict=True)
+            logits = [model(view).float() for view in views]
+            averaged = torch.stack([w * each for w, each in zip(weights, logits, strict=True)])
+            parts.append(torch.stack([averaged.sum(0).softmax(1), logits[0].softmax(1)]).cpu())
             if progress is not None:
                 progress(min(start + batch, len(images)), len(images))
-    probabilities = torch.cat(parts).numpy()
-    bad = int((~np.isfinite(probabilities)).any(1).sum())
+    probabilities = torch.cat(parts, 1).numpy()
+    bad = int((~np.isfinite(probabilities)).any((0, 2)).sum())
     if bad:
         raise ClearsightError(
             f"model: gives NaN or infinity for {bad} of {len(images)} images; its training "
             "diverged or its weights are damaged, so train again with a lower learning rate"
         )
-    return probabilities
+    return probabilities[0], probabilities[1]
 
 
 def evaluate_probabilities(
