@@ -208,6 +208,20 @@ def test_the_card_tells_numbers_with_interval_and_n_and_the_weak_points(tmp_path
         assert f"\n## {heading}\n\n" in card
 
 
+def test_the_card_says_where_weights_are_from_and_warns_of_a_mistake_put_in(
+    tmp_path: Path,
+) -> None:
+    origin = {"source": "package x 1.0", "licence": "Apache-2.0", "sha256": "ab" * 32}
+    wrong = model()
+    wrong.preprocess.scaled_twice = True
+    sound = write(tmp_path / "sound", provenance={"weights": origin}) / "MODEL_CARD.md"
+    forced = write(tmp_path / "forced", wrong) / "MODEL_CARD.md"
+    for value in origin.values():
+        assert value in sound.read_text("utf-8")
+    assert "a mistake put in on purpose" not in sound.read_text("utf-8")
+    assert "a mistake put in on purpose" in forced.read_text("utf-8")
+
+
 def test_validation_predictions_travel_along_and_are_vouched_for(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -23,6 +23,11 @@ probabilities = session.run(None, {"images": numpy.asarray(image)[None]})[0][0]
 print(classes[probabilities.argmax()], probabilities.max())
 """
 
+MISTAKE = (
+    " **They are scaled twice here, a mistake put in on purpose for comparison: do not use this "
+    "model for anything else.**"
+)
+
 FITTING = {
     "letterbox": "scaled to fit inside, centred on the mean colour of its border",
     "crop": "scaled to cover, the centre cut out",
@@ -39,6 +44,7 @@ def model_card(about: Mapping[str, Any]) -> str:
             f"Tells which of {len(classes)} classes an image shows. Any image is fitted to "
             f"{size} × {size} px (`{fit}`: {FITTING[fit]}); scaling and normalising of the pixels "
             "are part of the model, which takes raw uint8 RGB."
+            + (MISTAKE if about["preprocessing"].get("scaled_twice") else "")
         ),
         "Classes": ", ".join(f"`{name}`" for name in classes),
         "Measured": _measured(about["metrics"], about["parity"]),
