@@ -102,6 +102,13 @@ def test_the_hash_is_over_the_values_not_the_text_nor_seed_nor_budget(tmp_path: 
     )
 
 
+def test_where_features_are_kept_is_not_the_recipe_s_but_how_many_views_is() -> None:
+    plain = recipe_hash(load_recipe("transfer"))
+    for room in ({"cache.store": "off"}, {"cache.memory": "0.5"}, {"cache.disk": "1"}):
+        assert recipe_hash(load_recipe("transfer", room)) == plain
+    assert recipe_hash(load_recipe("transfer", {"cache.views": "7"})) != plain
+
+
 def test_every_field_has_a_meaning_in_the_help() -> None:
     shown = {row.flag for _, rows in settings() for row in rows}
     for _, rows in settings():

@@ -33,6 +33,14 @@ def test_pixels_and_labels_belong_to_the_indices(images: ImageSet) -> None:
     assert np.array_equal(batch.labels.numpy(), images.labels[where])
 
 
+def test_the_indices_alone_are_those_of_the_batches(images: ImageSet) -> None:
+    batches = Batches(images, np.arange(10, 60), batch=20, seed=3, device=CPU)
+    places = batches.indices(4)
+    assert [len(each) for each in places] == [20, 20]  # the smaller last one is dropped as well
+    assert torch.cat(places).tolist() == indices(batches, 4)
+    assert max(torch.cat(places).tolist()) < 50  # places in the part, not in the data set
+
+
 def test_the_last_smaller_batch_is_dropped(images: ImageSet) -> None:
     batches = Batches(images, np.arange(100), batch=30, seed=0, device=CPU)
     assert len(batches) == 3
