@@ -325,11 +325,13 @@ def docs_render(
     *,
     results: Annotated[Path, Parameter(help="folder of the ledger")] = Path("results"),
 ) -> None:
-    """Fill in numbers from the ledger and references from the code; print the files changed."""
+    """Fill in numbers and pictures of the ledger, references from the code; print what changed."""
     from clearsight.cli.reference import generators
+    from clearsight.documents.charts import draw_charts
     from clearsight.documents.places import render_files
 
-    changed = render_files(files or _documents(), results, generators(results))
+    pages = files or _documents()
+    changed = render_files(pages, results, generators(results)) + draw_charts(pages, results)
     output.show_paths("changed", changed)
 
 

@@ -11,9 +11,11 @@ from cyclopts import App, CycloptsError
 from clearsight.cli.commands import app
 from clearsight.cli.overrides import take_overrides
 from clearsight.config import settings
+from clearsight.documents.lesson import lesson_table
 from clearsight.documents.places import Generators, table
 from clearsight.documents.reference import bundle, cell, configuration, recipes
 from clearsight.errors import UsageError
+from clearsight.ledger import read_entries
 from clearsight.parsing import did_you_mean
 
 EVERYWHERE = {"--help", "-h", "--version", "--debug"}
@@ -25,6 +27,7 @@ def generators(results: Path) -> Generators:
         "bundle": bundle,
         "commands": commands,
         "configuration": configuration,
+        "lesson": lambda: lesson_table(read_entries(results)),
         "recipes": lambda: recipes(results),
     }
 

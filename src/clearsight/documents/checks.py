@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-from clearsight.documents.markdown import anchors, shell_commands, split_page
+from clearsight.documents.charts import FOLDER, check_charts
+from clearsight.documents.markdown import CODE, anchors, links, shell_commands, split_page
 from clearsight.documents.places import NO_GENERATORS, Generators, check_places, read_page
 from clearsight.ledger import RESULTS, read_entries, shipped_hash
 
 CommandCheck = Callable[[Sequence[str], bool], str | None]
 
-_LINK = re.compile(r"\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
-_CODE = re.compile(r"`([^`]+)`")
 _REPOSITORY = re.compile(r"(?:src|tests|docs|results|benchmarks|notebooks|\.ci)/[\w./-]*")
 _TARGET = re.compile(r"\bmake ([a-z][a-z-]*)")
 _ENDS = {"|", "||", "&&", ";", ">", ">>", "<", "2>"}
@@ -37,6 +36,7 @@ def check_documents(
     the words after `clearsight`, the second argument being whether they are a whole command.
     """
     problems = check_places(paths, results, generators) + check_recipes(results)
+    problems += check_charts(paths, results)
     for path in paths:
         page = read_page(path)
         problems += check_figures(path, page, results)
@@ -66,11 +66,13 @@ def check_recipes(results: Path = RESULTS) -> list[str]:
 def check_figures(path: Path, page: str, results: Path = RESULTS) -> list[str]:
     """Pictures `figures/NAME/FILE` that are not the file recorded by the entry `NAME`."""
     problems, entries = [], read_entries(results)
-    for line, target in _links(page):
+    for line, target in links(page):
         place = path.parent / unquote(target)
         if place.parent.parent.name != "figures" or not place.is_file():
             continue  # a file that is not there is a broken link
         name = place.parent.name
+        if name == FOLDER:
+            continue  # drawn from the ledger: `check_charts`
         if name not in entries:
             problem = f"the ledger has no entry {name!r}"
         else:
@@ -95,7 +97,7 @@ def check_commands(path: Path, page: str, command_problem: CommandCheck) -> list
                 words = shlex.split(command, comments=True)
                 found += [(block.line + offset, each, True) for each in _clearsight(words)]
     for line, text in prose:
-        for code in _CODE.findall(text):
+        for code in CODE.findall(text):
             if code.startswith("clearsight "):
                 found += [(line, each, False) for each in _clearsight(code.split())]
     problems = []
@@ -114,7 +116,7 @@ def check_targets(path: Path, page: str, root: Path) -> list[str]:
         if makefile.is_file() else ()
     )  # fmt: skip
     blocks, prose = split_page(page)
-    texts = [(line, code) for line, text in prose for code in _CODE.findall(text)]
+    texts = [(line, code) for line, text in prose for code in CODE.findall(text)]
     for block in blocks:
         if block.language == "sh":
             texts += enumerate((c.split("#")[0] for c in block.text.splitlines()), block.line)
@@ -129,7 +131,7 @@ def check_targets(path: Path, page: str, root: Path) -> list[str]:
 def check_links(path: Path, page: str, root: Path) -> list[str]:
     """Links and paths of this repository that lead nowhere; links elsewhere are not tried."""
     problems = []
-    for line, target in _links(page):
+    for line, target in links(page):
         if re.match(r"[a-z][a-z+.-]*:", target):
             continue
         file, _, fragment = target.partition("#")
@@ -141,18 +143,11 @@ def check_links(path: Path, page: str, root: Path) -> list[str]:
                 f"{path}:{line}: link to {target}: no heading for #{fragment}; mend or remove it"
             )
     for line, text in split_page(page)[1]:
-        for code in _CODE.findall(text):
+        for code in CODE.findall(text):
             place = _REPOSITORY.fullmatch(code)
             if place and not re.search(r"[A-Z]{3,}(?!\.md)", code) and not (root / code).exists():
                 problems.append(f"{path}:{line}: `{code}`: no such file; mend or remove it")
     return problems
-
-
-def _links(page: str) -> Iterator[tuple[int, str]]:
-    """(line, target) of every link and picture outside of code."""
-    for line, text in split_page(page)[1]:
-        for target in _LINK.findall(_CODE.sub("", text)):
-            yield line, target
 
 
 def _clearsight(words: Sequence[str]) -> Iterator[list[str]]:

@@ -1,8 +1,11 @@
 """What the checks and the examples need to know of a Markdown page."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+CODE = re.compile(r"`([^`]+)`")
+_LINK = re.compile(r"\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
 _FENCE = re.compile(r"^(`{3,}|~{3,})\s*([\w+-]*)\s*$")
 _HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$")
 _DIRECTIVE = re.compile(r"^<!-- example: (.*?) -->$")
@@ -43,6 +46,13 @@ def split_page(page: str) -> tuple[list[Block], list[tuple[int, str]]]:
                 directive = found[1] if found else ""
             prose.append((number, line))
     return blocks, prose
+
+
+def links(page: str) -> Iterator[tuple[int, str]]:
+    """(line, target) of every link and picture outside of code."""
+    for line, text in split_page(page)[1]:
+        for target in _LINK.findall(CODE.sub("", text)):
+            yield line, target
 
 
 def anchors(page: str) -> set[str]:

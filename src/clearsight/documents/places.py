@@ -102,7 +102,7 @@ def results_table(entries: Sequence[Entry]) -> str:
     head = ("result", "data", "test accuracy", "95 % interval", "n", "seeds", "test-time views",
             "training", "hardware", "date")  # fmt: skip
     rows = [
-        (e["name"], e["data"], _percent(e, e["tta"]), _interval(e), f"{e['n']:,}",
+        (e["name"], e["data"], accuracy_text(e), interval_text(e), f"{e['n']:,}",
          str(len(e["runs"])), _TTA[e["tta"]], _minutes(e), _hardware(e), e["recorded"])
         for e in entries
     ]  # fmt: skip
@@ -142,8 +142,9 @@ def _named(names: str, entries: Mapping[str, Entry], results: Path) -> list[Entr
     return [entries[name] for name in names.split(",")]
 
 
-def _percent(entry: Entry, tta: str) -> str:
-    """Mean ± standard deviation of the seeds, or a single run's value."""
+def accuracy_text(entry: Entry, tta: str | None = None) -> str:
+    """Mean ± standard deviation of the seeds, or a single run's value; `tta`: which views."""
+    tta = entry["tta"] if tta is None else tta
     if tta not in entry["accuracy"]:
         raise UsageError(f"results entry {entry['name']!r}: has no accuracy with {tta!r} views")
     values = entry["accuracy"][tta]
@@ -151,7 +152,7 @@ def _percent(entry: Entry, tta: str) -> str:
     return f"{values['mean']:.2%}".rstrip("%") + deviation + " %"
 
 
-def _interval(entry: Entry) -> str:
+def interval_text(entry: Entry) -> str:
     """The 95 % interval of the accuracy; over several runs, from the lowest to the highest."""
     runs = [run["accuracy"][entry["tta"]] for run in entry["runs"]]
     low, high = min(run["low"] for run in runs), max(run["high"] for run in runs)
@@ -174,9 +175,9 @@ def _each(one: Callable[[Entry], str]) -> Callable[[Sequence[Entry]], str]:
 
 
 _FIELDS: dict[str, Callable[[Sequence[Entry]], str]] = {
-    "accuracy": _each(lambda entry: _percent(entry, entry["tta"])),
-    "accuracy-without-tta": _each(lambda entry: _percent(entry, "none")),
-    "interval": _each(_interval),
+    "accuracy": _each(accuracy_text),
+    "accuracy-without-tta": _each(lambda entry: accuracy_text(entry, "none")),
+    "interval": _each(interval_text),
     "n": _each(lambda entry: f"{entry['n']:,}"),
     "seeds": _each(lambda entry: str(len(entry["runs"]))),
     "time": _each(_minutes),

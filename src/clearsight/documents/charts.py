@@ -1,0 +1,120 @@
+"""Pictures drawn from the ledger: `figures/ledger/NAME.png` beside a page, for a name in `CHARTS`.
+
+A picture carries a hash over the numbers it shows and its own pixels, so that one drawn from other
+numbers, or by hand, is noticed; and one drawn by another version of the plotting library is not.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from clearsight.documents.lesson import chart_rows
+from clearsight.documents.markdown import links
+from clearsight.documents.places import read_page
+from clearsight.errors import UsageError
+from clearsight.ledger import RESULTS, read_entries
+from clearsight.runs import replacing
+
+FOLDER = "ledger"
+_KEY = "clearsight"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture of the ledger.
+
+    - `data`: the entries by name → what is shown, as plain values
+    - `draw`: these → a matplotlib figure
+    """
+
+    data: Callable[[Mapping[str, Any]], Any]
+    draw: Callable[[Any], Any]
+
+
+def _draw_lesson(rows: Sequence[Mapping[str, Any]]) -> Any:
+    from clearsight.figures.intervals import paired_intervals
+
+    return paired_intervals(
+        rows,
+        title="One line, two preprocessings",
+        chance=0.1,
+        names=("scaled twice", "scaled once"),
+    )
+
+
+CHARTS: Mapping[str, Chart] = MappingProxyType({"lesson": Chart(chart_rows, _draw_lesson)})
+
+
+def draw_charts(paths: Sequence[Path], results: Path = RESULTS) -> list[Path]:
+    """Draws the pictures of the ledger that the pages show, where they are due; those changed."""
+    changed = []
+    for place, chart, _ in _shown(paths):
+        data = chart.data(read_entries(results))
+        if _state(place, data):
+            _save(chart.draw(data), place, data)
+            changed.append(place)
+    return changed
+
+
+def check_charts(paths: Sequence[Path], results: Path = RESULTS) -> list[str]:
+    """A sentence for each picture of the ledger that is not what the ledger says by now."""
+    problems = []
+    for place, chart, where in _shown(paths):
+        state = _state(place, chart.data(read_entries(results)))
+        if state:
+            problems.append(f"{where}: figure {place}: {state}; run `clearsight docs render`")
+    return problems
+
+
+def _shown(paths: Sequence[Path]) -> Iterator[tuple[Path, Chart, str]]:
+    """(file, chart, page and line) of every picture of the ledger in the pages, each file once."""
+    seen: set[Path] = set()
+    for path in paths:
+        for line, target in links(read_page(path)):
+            place = path.parent / unquote(target)
+            if not re.search(rf"(^|/)figures/{FOLDER}/[^/]+\.png$", target) or place in seen:
+                continue
+            seen.add(place)
+            if place.stem not in CHARTS:
+                raise UsageError(
+                    f"{path}:{line}: figure {target}: there is no such chart of the ledger, "
+                    f"expected one of {', '.join(CHARTS)}"
+                )
+            yield place, CHARTS[place.stem], f"{path}:{line}"
+
+
+def _state(place: Path, data: Any) -> str:
+    """What is wrong with the file; empty where it shows `data`."""
+    if not place.is_file():
+        return "not drawn yet"
+    with Image.open(place) as image:
+        recorded = image.info.get(_KEY)
+        due = _digest(data, np.asarray(image.convert("RGB")))
+    return "" if recorded == due else "it does not show what the ledger says"
+
+
+def _save(figure: Any, place: Path, data: Any) -> None:
+    from clearsight.figures.save import save
+
+    with replacing(place) as temporary:
+        save(figure, temporary)
+        with Image.open(temporary) as image:
+            pixels = image.convert("RGB")
+        about = PngImagePlugin.PngInfo()
+        about.add_text(_KEY, _digest(data, np.asarray(pixels)))
+        pixels.save(temporary, format="png", pnginfo=about, optimize=True)
+
+
+def _digest(data: Any, pixels: np.ndarray) -> str:
+    digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode())
+    digest.update(pixels.tobytes())
+    return digest.hexdigest()
