@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from clearsight.errors import ClearsightError, UsageError
 from clearsight.evaluation.metrics import (
+    batch_size,
     class_scores,
     confusion_counts,
     cross_entropy,
@@ -57,6 +58,18 @@ def test_batch_size_changes_nothing() -> None:
     images = np.random.default_rng(0).integers(0, 256, (7, 4, 4, 3), dtype=np.uint8)
     one, many = (predict_probabilities(Pixels(), images, batch=b) for b in (1, 3))
     np.testing.assert_array_equal(one, many)
+
+
+def test_large_inputs_go_in_smaller_batches_by_the_size_inside_the_model() -> None:
+    assert (batch_size(32), batch_size(224), batch_size(5000)) == (500, 59, 1)
+    model = Pixels()
+    model.preprocess = nn.Module()  # ty: ignore[unresolved-attribute]
+    model.preprocess.size = 1000  # ty: ignore[unresolved-attribute]
+    done: list[int] = []
+    predict_probabilities(
+        model, np.repeat(grid(), 6, axis=0), progress=lambda done_now, _: done.append(done_now)
+    )
+    assert done == [3, 6]
 
 
 def test_flip_averages_the_logits_of_image_and_mirror_image() -> None:

@@ -75,7 +75,8 @@ def feed_for(job: Job, phase: PhaseConfig, epochs: range) -> Feed:
     if validation is not None:
         probabilities = partial(
             predict_probabilities, FromFeatures(job.model, rest, validation, job.device),
-            np.arange(len(validation.rows)), device=job.device, precision=job.precision,
+            np.arange(len(validation.rows)), batch=CHUNK, device=job.device,
+            precision=job.precision,
         )  # fmt: skip
     return Feed(
         epoch=partial(_cached, job, training, views),
