@@ -122,9 +122,19 @@ def main() -> None:
             "environment": environment(device, pick_precision(config.training.precision, device)),
             "set_up_seconds": setting_up,
             "runs": rows,
+            "table": {
+                "head": ["run", "opening", "writing", "waiting at the end", "share of the run"],
+                "rows": [
+                    [
+                        f"{row['seconds']:.0f} s", f"{row['open']:.2f} s",
+                        f"{row['thread']:.2f} s", f"{row['wait']:.2f} s", f"{row['share']:.2%}",
+                    ]
+                    for row in rows
+                ],
+            },
             "share": {"mean": statistics.fmean(shares), "max": max(shares), "count": len(shares)},
         },
-    )
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

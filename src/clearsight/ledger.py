@@ -11,7 +11,7 @@ from typing import Any
 
 from clearsight.config import Config, load_recipe, recipe_hash, recipe_names, to_table
 from clearsight.errors import ClearsightError, RunError, UsageError
-from clearsight.runs import Run, open_run, read_csv, read_json, write_json
+from clearsight.runs import Run, open_run, read_json, write_json
 
 RESULTS = Path("results")
 HARDWARE = ("platform", "cpu", "cores", "memory_gib", "device", "precision", "threads")
@@ -73,12 +73,15 @@ def list_runs(folder: Path | str = "runs") -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["started"], row["run"]))
 
 
-def read_entries(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
-    """The ledger's entries of recorded runs by name, in the order of their names."""
+def read_entries(folder: Path = RESULTS, kind: str = "runs") -> dict[str, dict[str, Any]]:
+    """The ledger's entries by name, in the order of their names.
+
+    `kind`: `runs`, what `record` wrote; or `benchmark`, what a script in `benchmarks/` did.
+    """
     entries = {}
     for path in sorted(folder.glob("*.json")):
         entry = read_json(path)
-        if entry.get("kind") == "runs":
+        if entry.get("kind") == kind:
             entries[path.stem] = entry
     return entries
 
@@ -106,7 +109,7 @@ def _overview(run: Run) -> dict[str, Any]:
 def _facts(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
     """(what is this run's own, what all recorded runs must share)."""
     open_run(run.path)
-    for path in (run.evaluation, run.environment, run.split, run.timing):
+    for path in (run.evaluation, run.environment, run.split):
         if not path.is_file():
             raise RunError(
                 f"run {run.path}: found no {path.name}, so nothing to record; "
@@ -123,7 +126,8 @@ def _facts(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
         "git": environment["git"],
         "accuracy": accuracy,
         "target": evaluation["target"],
-        "seconds": sum(row["seconds"] for row in read_csv(run.timing)),
+        # Of the phases, not of their epochs: computing the features of frozen stages is training.
+        "seconds": sum(phase["seconds"] for phase in evaluation["phases"]),
         "figures": {
             path.name: hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(run.figures.glob("*.png"))

@@ -111,3 +111,24 @@ def test_check_names_the_first_line_where_a_table_has_lost_its_rows(
 def test_a_missing_page_is_named(results: Path) -> None:
     with pytest.raises(UsageError, match=r"nowhere\.md: can't be read"):
         check_places([Path("nowhere.md")], results)
+
+
+def test_a_benchmark_brings_its_own_table(results: Path) -> None:
+    write_json(
+        results / "bench.json",
+        {
+            "kind": "benchmark", "recorded": "2025-03-04",
+            "environment": {"cores": 2, "cpu": "Chip", "device": "cpu", "precision": "bf16"},
+            "table": {"head": ["what", "seconds"], "rows": [["ours", "1.5"], ["theirs", "3.0"]]},
+        },
+    )  # fmt: skip
+    text = render("<!-- results:bench:table --><!-- /results -->", results)
+    assert [line for line in text.splitlines() if line.startswith("|")] == [
+        "| what | seconds |", "| --- | --- |", "| ours | 1.5 |", "| theirs | 3.0 |",
+    ]  # fmt: skip
+    assert ">2 cores (Chip, bf16)<" in render(
+        "<!-- results:bench:hardware -->?<!-- /results -->", results
+    )
+    with pytest.raises(UsageError, match="a benchmark has no accuracy"):
+        render("<!-- results:bench:accuracy --><!-- /results -->", results)
+    assert "bench" not in render("<!-- results:*:table --><!-- /results -->", results)

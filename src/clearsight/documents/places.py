@@ -5,8 +5,8 @@ A number comes from the ledger, a reference from the code:
     <!-- results:NAME:accuracy -->94.06 ± 0.11 %<!-- /results -->
     <!-- generated:configuration -->…<!-- /generated -->
 
-`NAME` is an entry of the ledger, or several with commas between, or `*` for all; what comes after
-the second colon is one of `FIELDS`.
+`NAME` is an entry of the ledger, or several with commas between, or `*` for all recorded runs; what
+comes after the second colon is one of `FIELDS`. A benchmark's entry has its `table` ready.
 """
 
 import re
@@ -36,10 +36,19 @@ def render(text: str, results: Path = RESULTS, generators: Generators = NO_GENER
     Raises `UsageError` for a marker without its end, an unknown entry, field or generator.
     """
     entries = read_entries(results)
+    benchmarks = read_entries(results, "benchmark")
 
     def fill(place: re.Match[str]) -> str:
         opening, names, field, _, closing = place.groups()
-        return opening + _FIELDS[_known(field)](_named(names, entries, results)) + closing
+        _known(field)
+        if names in benchmarks:
+            if field not in _OF_BENCHMARKS:
+                raise UsageError(
+                    f"results entry {names!r}: a benchmark has no {field}, expected one of "
+                    f"{', '.join(_OF_BENCHMARKS)}"
+                )
+            return opening + _OF_BENCHMARKS[field](benchmarks[names]) + closing
+        return opening + _FIELDS[field](_named(names, entries, results)) + closing
 
     def generate(place: re.Match[str]) -> str:
         opening, name, _, closing = place.groups()
@@ -124,10 +133,9 @@ def _both(path: Path, results: Path, generators: Generators) -> tuple[str, str]:
         raise UsageError(f"{path}: {error}") from error
 
 
-def _known(field: str) -> str:
+def _known(field: str) -> None:
     if field not in _FIELDS:
         raise UsageError(f"results field {field!r}: expected one of {', '.join(_FIELDS)}")
-    return field
 
 
 def _named(names: str, entries: Mapping[str, Entry], results: Path) -> list[Entry]:
@@ -165,7 +173,7 @@ def _minutes(entry: Entry) -> str:
 
 
 def _hardware(entry: Entry) -> str:
-    machine = entry["hardware"]
+    machine = entry["hardware"] if "hardware" in entry else entry["environment"]
     device = f"{machine['cores']} cores" if machine["device"] == "cpu" else machine["device"]
     return f"{device} ({machine['cpu']}, {machine['precision']})"
 
@@ -186,3 +194,8 @@ _FIELDS: dict[str, Callable[[Sequence[Entry]], str]] = {
     "table": results_table,
 }
 FIELDS = tuple(_FIELDS)
+_OF_BENCHMARKS: dict[str, Callable[[Entry], str]] = {
+    "hardware": _hardware,
+    "date": lambda entry: entry["recorded"],
+    "table": lambda entry: "\n" + table(entry["table"]["head"], entry["table"]["rows"]),
+}
