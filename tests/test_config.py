@@ -64,6 +64,15 @@ def test_wrong_overrides_name_field_value_and_choice(overrides: dict, message: s
         load_recipe("resnet20", overrides)
 
 
+def test_a_wrong_flag_is_not_called_a_mistake_of_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.toml", "[data]\nsize = 32")
+    with pytest.raises(ConfigError, match=r"^data\.size: found 'x'"):
+        load_recipe(path, {"data.size": "x"})
+    with pytest.raises(ConfigError, match=r"^r\.toml: data\.size: found 'y'"):
+        load_recipe(write(path, "[data]\nsize = 'y'"), {"data.seed": "1"})
+
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -277,7 +277,14 @@ def load_recipe(recipe: str | Path, overrides: Mapping[str, Any] | None = None) 
     table.setdefault("name", path.stem)
     for dotted, value in (overrides or {}).items():
         _override(table, "data.source" if dotted == "data" else dotted, value)
-    return parse(Config, table, path.name)
+    try:
+        return parse(Config, table, path.name)
+    except ConfigError as error:
+        # What the file does not say is not to be looked for there.
+        problem = str(error).removeprefix(f"{path.name}: ")
+        if problem.startswith(tuple(f"{dotted}:" for dotted in overrides or ())):
+            raise ConfigError(problem) from None
+        raise
 
 
 def to_table(config: Any) -> dict[str, Any]:
