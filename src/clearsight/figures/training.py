@@ -89,5 +89,6 @@ def _note(axes: Axes, x: int, y: float, name: str, *, below: bool) -> None:
         va="top" if below else "bottom",
         fontsize=8,
         color=MUTED,
+        zorder=1.9,  # under the curves, over the grid
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
     )
