@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from clearsight.errors import ConfigError
-from clearsight.models.airnet import AirNet, ScaledLinear, dirac_conv
+from clearsight.models.airnet import AirNet, ResidualGroup, ScaledLinear, dirac_conv
 from clearsight.models.preprocess import Preprocess
 from clearsight.models.registry import build, model_names
+from clearsight.runtime import seeded
 
 
 def test_whitened_patches_have_the_identity_as_covariance() -> None:
@@ -35,10 +36,41 @@ def test_the_head_starts_with_small_logits() -> None:
     assert logits.abs().max() < 0.5
 
 
-def test_airnet94_has_under_two_million_parameters() -> None:
-    model = build("airnet94", tuple("abcdefghij"), Preprocess([0.5] * 3, [0.25] * 3))
-    assert sum(p.numel() for p in model.parameters()) == 1_972_792
+# Whitening 312; convolutions 9 · in · out and norms 2 · out, per group; head 10 · width.
+@pytest.mark.parametrize(("name", "count"), [("airnet94", 1_972_792), ("airnet96", 9_918_776)])
+def test_parameter_counts(name: str, count: int) -> None:
+    model = build(name, tuple("abcdefghij"), Preprocess([0.5] * 3, [0.25] * 3))
+    assert sum(p.numel() for p in model.parameters()) == count
     assert model(torch.zeros(2, 32, 32, 3, dtype=torch.uint8)).shape == (2, 10)
+
+
+def test_a_residual_group_adds_what_its_last_two_convolutions_make() -> None:
+    group = ResidualGroup(3, 8).eval()
+    x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    torch.nn.init.zeros_(group.conv3.weight)
+    first = group.activation(group.norm1(group.pool(group.conv1(x))))
+    assert first.shape == (2, 8, 4, 4)
+    # Nothing is added, and the sum is activated once more.
+    assert torch.equal(group(x), group.activation(first))
+
+
+def test_residual_groups_learn_a_few_images_by_heart() -> None:
+    with seeded(0, "weights"):
+        net, head = AirNet((8, 12, 16), ResidualGroup), ScaledLinear(16, 4)
+        images = torch.randn(16, 3, 24, 24)
+    labels = torch.arange(16) % 4
+    net.prepare(images)
+    parameters = [p for p in (*net.parameters(), *head.parameters()) if p.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=0.05)
+    losses = []
+    for _ in range(60):
+        loss = torch.nn.functional.cross_entropy(head(net(images)), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] > 1
+    assert losses[-1] < 0.1
 
 
 def test_an_unknown_model_is_refused_with_the_choices() -> None:
