@@ -1,4 +1,4 @@
-"""The lesson's table, and pictures that must show what the ledger says."""
+"""The tables that have a picture, and pictures that must show what the ledger says."""
 
 from pathlib import Path
 
@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clearsight.documents.budgets import budget_curves, budget_table
 from clearsight.documents.charts import check_charts, draw_charts
 from clearsight.documents.lesson import chart_rows, lesson_table
+from clearsight.documents.scaling import scaling_panels, scaling_table
 from clearsight.errors import UsageError
 from clearsight.ledger import read_entries
 from clearsight.runs import read_json, write_json
@@ -100,3 +102,96 @@ def test_an_unknown_chart_is_an_error_with_its_line(results: Path, page: Path) -
     page.write_text("![it](figures/ledger/lessons.png)\n", encoding="utf-8")
     with pytest.raises(UsageError, match=r"page\.md:1: figure .* expected one of lesson"):
         check_charts([page], results)
+
+
+def budget_entry(recipe: str, minutes: float, values: list[float]) -> dict:
+    mean = sum(values) / len(values)
+    spread = {"mean": mean} | ({"sd": 0.01} if len(values) > 1 else {})
+    runs = [{"accuracy": {"flip": {"value": v, "low": v - 0.02, "high": v + 0.02}}} for v in values]
+    return {
+        "kind": "runs", "recipe": recipe, "budget": 60 * minutes, "n": 1000, "tta": "flip",
+        "runs": runs, "accuracy": {"flip": spread, "none": {"mean": mean - 0.01}},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def budgets(tmp_path: Path) -> Path:
+    folder = tmp_path / "results"
+    for recipe, minutes, values in (
+        ("net", 10, [0.92]), ("net", 1.5, [0.80, 0.82]), ("big", 1.5, [0.75]),
+    ):  # fmt: skip
+        path = folder / f"budget-{recipe}-{60 * minutes:.0f}s.json"
+        write_json(path, budget_entry(recipe, minutes, values))
+    write_json(folder / "other.json", budget_entry("net", 3, [0.5]))
+    return folder
+
+
+def test_budgets_are_listed_by_recipe_and_time(budgets: Path) -> None:
+    rows = budget_table(read_entries(budgets)).strip().splitlines()[2:]
+    assert [row.split("|")[1:8] for row in rows] == [
+        [" big ", " 1.5 min ", " 75.00 % ", " 74.00 % ", " 73.00–77.00 % ", " 1,000 ", " 1 "],
+        [" net ", " 1.5 min ", " 81.00 ± 1.00 % ", " 80.00 % ", " 78.00–84.00 % ", " 1,000 ",
+         " 2 "],
+        [" net ", " 10 min ", " 92.00 % ", " 91.00 % ", " 90.00–94.00 % ", " 1,000 ", " 1 "],
+    ]  # fmt: skip
+    assert "No such run" in budget_table({})
+
+
+def test_a_curve_has_the_mean_of_its_seeds_and_their_widest_interval(budgets: Path) -> None:
+    big, net = budget_curves(read_entries(budgets))
+    assert big["recipe"] == "big"
+    assert [point["minutes"] for point in net["points"]] == [1.5, 10]
+    assert net["points"][0] == pytest.approx(
+        {"minutes": 1.5, "value": 0.81, "low": 0.78, "high": 0.84}
+    )
+    with pytest.raises(UsageError, match=r"no entry budget-…; run benchmarks/budget_curve\.py"):
+        budget_curves({})
+
+
+# Twice the images take twice the time, in memory with a constant part of 1 GiB.
+SCALING = {
+    "kind": "scaling",
+    "rows": [
+        {"images": n, "size": size, "seconds_per_step": 0.05, "timed_steps": 180,
+         "seconds_per_epoch": n / 1000, "peak_memory": 2**30 * (1 + n // 10_000)}
+        for n, size in ((10_000, 32), (20_000, 32), (200_000, 32), (10_000, 64))
+    ],
+    "fits": [
+        {"of": "seconds_per_epoch", "against": "images", "fixed": "size", "at": 32,
+         "slope": 0.001, "intercept": 0.0, "r2": 1.0, "exponent": 1.0, "linear": True},
+        {"of": "peak_memory", "against": "pixels", "fixed": "images", "at": 10_000,
+         "slope": 2**30 / 2, "intercept": 2**30, "r2": 0.5, "exponent": 2.0, "linear": False},
+    ],
+}  # fmt: skip
+
+
+def test_the_growth_of_cost_has_a_row_per_configuration_and_a_line_per_fit() -> None:
+    lines = scaling_table({"scaling": SCALING}).strip().splitlines()
+    assert lines[2] == "| 10,000 | 32 px | 50.0 ms | 10.0 s | 1,000 | 2.00 GiB | 180 |"
+    assert lines[4] == "| 200,000 | 32 px | 50.0 ms | 3.3 min | 1,000 | 21.00 GiB | 180 |"
+    assert lines[-2:] == [
+        "- time per epoch against images: linear, R² of a straight line 1.0000, exponent 1.00",
+        "- peak memory against pixels: not linear, R² of a straight line 0.5000, exponent 2.00",
+    ]
+    assert "No such result" in scaling_table({})
+
+
+def test_a_panel_shows_what_its_line_was_fitted_to() -> None:
+    first, second = scaling_panels({"scaling": SCALING})
+    assert first["points"] == [[10_000, 10.0], [20_000, 20.0], [200_000, 200.0]]
+    assert (first["of"], first["slope"]) == ("time per epoch (s)", 0.001)
+    assert second["points"] == [[1024, 2.0], [4096, 2.0]]
+    assert (second["slope"], second["intercept"]) == (0.5, 1.0)
+    with pytest.raises(UsageError, match=r"no scaling\.json; run benchmarks/scaling\.py"):
+        scaling_panels({})
+
+
+def test_charts_of_other_kinds_of_entries_are_drawn(budgets: Path, page: Path) -> None:
+    write_json(budgets / "scaling.json", SCALING)
+    names = ("budget", "scaling")
+    page.write_text("\n".join(f"![it](figures/ledger/{n}.png)" for n in names), encoding="utf-8")
+    assert [path.stem for path in draw_charts([page], budgets)] == list(names)
+    assert check_charts([page], budgets) == []
+    write_json(budgets / "scaling.json", SCALING | {"fits": SCALING["fits"][:1]})
+    (problem,) = check_charts([page], budgets)
+    assert "scaling.png: it does not show what the ledger says" in problem

@@ -11,9 +11,11 @@ from cyclopts import App, CycloptsError
 from clearsight.cli.commands import app
 from clearsight.cli.overrides import take_overrides
 from clearsight.config import settings
+from clearsight.documents.budgets import budget_table
 from clearsight.documents.lesson import lesson_table
 from clearsight.documents.places import Generators, table
 from clearsight.documents.reference import bundle, cell, configuration, recipes
+from clearsight.documents.scaling import scaling_table
 from clearsight.errors import UsageError
 from clearsight.ledger import read_entries
 from clearsight.parsing import did_you_mean
@@ -25,10 +27,12 @@ def generators(results: Path) -> Generators:
     """The parts of the documents that are written from the code, by the names of their places."""
     return {
         "bundle": bundle,
+        "budget": lambda: budget_table(read_entries(results)),
         "commands": commands,
         "configuration": configuration,
         "lesson": lambda: lesson_table(read_entries(results)),
         "recipes": lambda: recipes(results),
+        "scaling": lambda: scaling_table(read_entries(results, "scaling")),
     }
 
 

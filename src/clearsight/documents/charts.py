@@ -17,9 +17,11 @@ from urllib.parse import unquote
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from clearsight.documents.budgets import budget_curves
 from clearsight.documents.lesson import chart_rows
 from clearsight.documents.markdown import links
 from clearsight.documents.places import read_page
+from clearsight.documents.scaling import scaling_panels
 from clearsight.errors import UsageError
 from clearsight.ledger import RESULTS, read_entries
 from clearsight.runs import replacing
@@ -34,10 +36,16 @@ class Chart:
 
     - `data`: the entries by name → what is shown, as plain values
     - `draw`: these → a matplotlib figure
+    - `kind`: which entries `data` is given
     """
 
     data: Callable[[Mapping[str, Any]], Any]
     draw: Callable[[Any], Any]
+    kind: str = "runs"
+
+    def shown(self, results: Path) -> Any:
+        """What the picture is to show of the ledger in the folder `results`."""
+        return self.data(read_entries(results, self.kind))
 
 
 def _draw_lesson(rows: Sequence[Mapping[str, Any]]) -> Any:
@@ -51,14 +59,32 @@ def _draw_lesson(rows: Sequence[Mapping[str, Any]]) -> Any:
     )
 
 
-CHARTS: Mapping[str, Chart] = MappingProxyType({"lesson": Chart(chart_rows, _draw_lesson)})
+def _draw_budget(curves: Sequence[Mapping[str, Any]]) -> Any:
+    from clearsight.figures.budgets import accuracy_by_budget
+
+    return accuracy_by_budget(curves, title="What more time buys")
+
+
+def _draw_scaling(panels: Sequence[Mapping[str, Any]]) -> Any:
+    from clearsight.figures.scaling import growth
+
+    return growth(panels, title="How the cost grows")
+
+
+CHARTS: Mapping[str, Chart] = MappingProxyType(
+    {
+        "lesson": Chart(chart_rows, _draw_lesson),
+        "budget": Chart(budget_curves, _draw_budget),
+        "scaling": Chart(scaling_panels, _draw_scaling, kind="scaling"),
+    }
+)
 
 
 def draw_charts(paths: Sequence[Path], results: Path = RESULTS) -> list[Path]:
     """Draws the pictures of the ledger that the pages show, where they are due; those changed."""
     changed = []
     for place, chart, _ in _shown(paths):
-        data = chart.data(read_entries(results))
+        data = chart.shown(results)
         if _state(place, data):
             _save(chart.draw(data), place, data)
             changed.append(place)
@@ -69,7 +95,7 @@ def check_charts(paths: Sequence[Path], results: Path = RESULTS) -> list[str]:
     """A sentence for each picture of the ledger that is not what the ledger says by now."""
     problems = []
     for place, chart, where in _shown(paths):
-        state = _state(place, chart.data(read_entries(results)))
+        state = _state(place, chart.shown(results))
         if state:
             problems.append(f"{where}: figure {place}: {state}; run `clearsight docs render`")
     return problems
