@@ -282,9 +282,8 @@ def load_recipe(recipe: str | Path, overrides: Mapping[str, Any] | None = None) 
     except ConfigError as error:
         # What the file does not say is not to be looked for there.
         problem = str(error).removeprefix(f"{path.name}: ")
-        if problem.startswith(tuple(f"{dotted}:" for dotted in overrides or ())):
-            raise ConfigError(problem) from None
-        raise
+        of_flag = problem.startswith(tuple(f"{dotted}:" for dotted in overrides or ()))
+        raise ConfigError(problem if of_flag else str(error)) from None
 
 
 def to_table(config: Any) -> dict[str, Any]:
