@@ -1,0 +1,27 @@
+"""The scripts in benchmarks/ are no package, so each is imported from its path."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def gpu() -> ModuleType:
+    return script("gpu")
+
+
+@pytest.fixture(scope="module")
+def scaling() -> ModuleType:
+    return script("scaling")
+
+
+def script(name: str) -> ModuleType:
+    path = Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
