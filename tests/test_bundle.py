@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from clearsight.bundle import Bundle, check_place, read_bundle, write_bundle
+from clearsight.bundle import Bundle, _sealed, check_place, read_bundle, write_bundle
 from clearsight.errors import BundleError, RunError
 from clearsight.models.classifier import Classifier
 from clearsight.models.preprocess import Preprocess
@@ -235,3 +235,48 @@ def test_validation_predictions_travel_along_and_are_vouched_for(
     bundle.validation.unlink()
     with pytest.raises(BundleError, match=r"validation\.parquet: can't be read"):
         read_bundle(bundle.path)
+
+
+COST = {
+    "n": 5000,
+    "accuracy": {"value": 0.937, "low": 0.93, "high": 0.9434},
+    "accuracy_fp32": {"value": 0.938, "low": 0.931, "high": 0.9444},
+    "difference": -0.001,
+    "changed": 31,
+    "calibration": 500,
+}
+
+
+def test_an_int8_graph_is_vouched_for_and_its_cost_said(folder: Path, tmp_path: Path) -> None:
+    assert read_bundle(folder).int8 is None
+    bundle = read_bundle(write(tmp_path / "with", int8=(b"int8 graph", COST)))
+    assert bundle.int8 == COST
+    card = (bundle.path / "MODEL_CARD.md").read_text("utf-8")
+    assert (
+        'calibrated on 500 training images and used where `engine="int8"` is asked for; its '
+        "validation accuracy 93.70 % (95 % interval 93.00 to 94.34 %), 93.80 % (95 % interval "
+        "93.10 to 94.44 %) in fp32, n = 5,000: a difference of -0.10 points, 31 images got another "
+        "label."
+    ) in card
+    assert "model.int8.onnx" not in (folder / "MODEL_CARD.md").read_text("utf-8")
+    bundle.int8_onnx.write_bytes(b"int8 grapf")
+    with pytest.raises(BundleError, match=r"model\.int8\.onnx: SHA-256 is"):
+        read_bundle(bundle.path)
+    bundle.int8_onnx.unlink()
+    with pytest.raises(BundleError, match=r"model\.int8\.onnx: can't be read"):
+        read_bundle(bundle.path)
+
+
+def test_a_new_bundle_without_int8_takes_the_older_one_s_graph_away(tmp_path: Path) -> None:
+    out = write(tmp_path / "bundle", int8=(b"int8 graph", COST))
+    write(out)
+    assert not read_bundle(out).int8_onnx.exists()
+
+
+def test_an_int8_graph_without_its_checksum_is_refused(tmp_path: Path) -> None:
+    out = write(tmp_path / "bundle", int8=(b"int8 graph", COST))
+    about = json.loads((out / "bundle.json").read_text("utf-8"))
+    del about["sha256"]["model.int8.onnx"], about["checksum"]
+    (out / "bundle.json").write_text(_sealed(about), encoding="utf-8")
+    with pytest.raises(BundleError, match=r"model\.int8\.onnx: SHA-256 is .* says None"):
+        read_bundle(out)

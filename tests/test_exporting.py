@@ -73,9 +73,9 @@ def export_small(model: Classifier, out: Path, test_images: np.ndarray) -> Path:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[int, int]]]:
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[str, int, int]]]:
     """A bundle of `small_model`, and the progress reported while it was made."""
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[str, int, int]] = []
     out = export(
         small_model(),
         out=tmp_path_factory.mktemp("exported") / "bundle",
@@ -84,13 +84,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple
         metrics={"split": "test"},
         provenance={"recipe": "small", "recipe_hash": "0" * 64},
         test_images=pixels(250),
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda *step: seen.append(step),
     )
     return out, seen
 
 
 def test_the_bundle_holds_what_was_given_and_the_result_of_the_check(
-    exported: tuple[Path, list[tuple[int, int]]],
+    exported: tuple[Path, list[tuple[str, int, int]]],
 ) -> None:
     out, seen = exported
     assert sorted(path.name for path in out.iterdir()) == [
@@ -102,12 +102,12 @@ def test_the_bundle_holds_what_was_given_and_the_result_of_the_check(
     assert bundle.provenance == {"recipe": "small", "recipe_hash": "0" * 64}
     assert bundle.parity["n"] == 250
     assert bundle.parity["max_difference"] < 1e-5
-    assert seen[-1] == (250, 250)
+    assert seen[-1] == ("comparing engines", 250, 250)
     assert seen == sorted(seen)
 
 
 def test_the_graph_takes_raw_pixels_of_any_number_and_says_its_classes(
-    exported: tuple[Path, list[tuple[int, int]]],
+    exported: tuple[Path, list[tuple[str, int, int]]],
 ) -> None:
     graph = onnx.load(exported[0] / "model.onnx")
     (given,), (result,) = graph.graph.input, graph.graph.output
@@ -125,7 +125,7 @@ def test_the_graph_takes_raw_pixels_of_any_number_and_says_its_classes(
 
 
 def test_the_graph_is_the_same_every_time_and_names_no_file_of_this_machine(
-    exported: tuple[Path, list[tuple[int, int]]],
+    exported: tuple[Path, list[tuple[str, int, int]]],
 ) -> None:
     first = (exported[0] / "model.onnx").read_bytes()
     assert first == onnx_graph(small_model().eval(), size=16, fit="crop")
@@ -196,7 +196,7 @@ def test_export_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]
 
 
 def test_the_model_card_s_lines_for_onnx_runtime_alone_work(
-    exported: tuple[Path, list[tuple[int, int]]], tmp_path: Path
+    exported: tuple[Path, list[tuple[str, int, int]]], tmp_path: Path
 ) -> None:
     out = exported[0]
     card = (out / "MODEL_CARD.md").read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ LAYERS = [
     {"runtime", "runs", "progress"},
     {"data", "models"},
     {"training", "evaluation", "explanation", "figures"},
-    {"pictures", "model_card", "bundle", "exporting", "predict", "mlflow_flavor"},
+    {"pictures", "model_card", "bundle", "exporting", "quantising", "predict", "mlflow_flavor"},
     {"tracking", "ledger", "documents", "serve", "versions"},
     {"suggesting", "pipeline", "demo", "reproduce"},
     {"cli", "__main__"},

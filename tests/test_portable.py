@@ -139,10 +139,18 @@ def test_the_kept_bundles_and_what_is_written_today_follow_the_schema(tmp_path: 
     kept = BUNDLES / f"v{FORMAT_VERSION}"
     model = build("airnet-tiny", ("a", "b"), Preprocess((0.5,) * 3, (0.25,) * 3, 24)).eval()
     about = about_of(kept)
+    share = {"value": 0.9, "low": 0.85, "high": 0.94}
     write_bundle(
         tmp_path / "bundle", model=model, onnx=b"graph", size=32, fit="crop",
         metrics=about["metrics"], parity=about["parity"], provenance=about["provenance"],
         validation=b"PAR1",
+        int8=(
+            b"graph",
+            {
+                "n": 200, "accuracy": share, "accuracy_fp32": share, "difference": 0.0,
+                "changed": 4, "calibration": 500,
+            },
+        ),
     )  # fmt: skip
     assert problems(about) == []
     assert problems(about_of(tmp_path / "bundle")) == []
@@ -168,6 +176,8 @@ def test_the_reader_refuses_what_lacks_a_key_the_schema_requires(key: str, place
         (["classes"], ["one"]),
         (["parity", "max_difference"], 0.5),
         (["sha256", "model.onnx"], "abc"),
+        (["int8"], {"n": 200}),
+        (["sha256", "model.int8.onnx"], "abc"),
         (["weather"], "fine"),
     ],
 )

@@ -150,8 +150,13 @@ def test_other_pixels_are_wrong_use(predictor: Predictor, image: object, found: 
         predictor.predict(image)
 
 
+def test_a_bundle_without_int8_graph_says_how_to_get_one(bundle: Path) -> None:
+    with pytest.raises(BundleError, match=r"no int8 graph in it; export it with .* --int8"):
+        load(bundle, "int8")
+
+
 def test_an_unknown_engine_is_wrong_use(bundle: Path) -> None:
-    with pytest.raises(UsageError, match="expected one of auto, onnx, torch"):
+    with pytest.raises(UsageError, match="expected one of auto, onnx, int8, torch"):
         load(bundle, "tensorrt")
 
 

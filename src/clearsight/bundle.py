@@ -4,6 +4,7 @@
                         parity of the two engines, provenance, SHA-256 of the other files
     model.safetensors   weights
     model.onnx          the whole model: `images` uint8 [N, S, S, 3] → `probabilities` [N, K]
+    model.int8.onnx     the same with 8-bit integers inside, where it was asked for
     MODEL_CARD.md       all of that for people
     validation.parquet  what the model says of every validation image, where there were any
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 MANIFEST, WEIGHTS, ONNX, CARD = "bundle.json", "model.safetensors", "model.onnx", "MODEL_CARD.md"
-VALIDATION = "validation.parquet"
+INT8, VALIDATION = "model.int8.onnx", "validation.parquet"
 SCHEMA = Path(__file__).with_name("bundle.schema.json")
 ZEROS = "0" * 64
 COPY_AGAIN = "copy the bundle again, or export it anew with `clearsight export`"
@@ -46,6 +47,7 @@ class Bundle:
       `interpolation`, `scaled_twice`
     - `classes`: K names, in the order of the probabilities
     - `metrics`: as `evaluation.json`; `parity`: `n`, `ties`, `max_difference`, see `export`
+    - `int8`: what the int8 graph costs, see `quantising.judge`; None without one
     - `provenance`: how the model came to be
     """
 
@@ -59,6 +61,7 @@ class Bundle:
     metrics: dict[str, Any]
     parity: dict[str, Any]
     provenance: dict[str, Any]
+    int8: dict[str, Any] | None = None
 
     @property
     def weights(self) -> Path:
@@ -67,6 +70,11 @@ class Bundle:
     @property
     def onnx(self) -> Path:
         return self.path / ONNX
+
+    @property
+    def int8_onnx(self) -> Path:
+        """Absent where `int8` is None."""
+        return self.path / INT8
 
     @property
     def validation(self) -> Path:
@@ -111,12 +119,14 @@ def write_bundle(
     metrics: Mapping[str, Any],
     parity: Mapping[str, Any],
     provenance: Mapping[str, Any],
+    int8: tuple[bytes, Mapping[str, Any]] | None = None,
     validation: bytes | None = None,
 ) -> Path:
     """Writes a bundle as the folder `out`, whole or not at all; an older bundle is replaced.
 
-    `onnx` is the serialised graph, `validation` the content of that file; the rest as in `Bundle`.
-    Raises `BundleError` where `out` holds anything else, `RunError` where the disk refuses.
+    `onnx` is the serialised graph, `int8` that in 8-bit integers with what it costs, `validation`
+    the content of that file; the rest as in `Bundle`. Raises `BundleError` where `out` holds
+    anything else, `RunError` where the disk refuses.
     """
     from safetensors.torch import save
 
@@ -131,6 +141,7 @@ def write_bundle(
         "classes": list(model.classes),
         "metrics": dict(metrics),
         "parity": dict(parity),
+        **({} if int8 is None else {"int8": dict(int8[1])}),
         "provenance": dict(provenance),
     }
     # One key: with more, safetensors would order them anew at every save.
@@ -139,6 +150,8 @@ def write_bundle(
         folder.mkdir()
         (folder / WEIGHTS).write_bytes(save(tensors, metadata))
         (folder / ONNX).write_bytes(onnx)
+        if int8 is not None:
+            (folder / INT8).write_bytes(int8[0])
         (folder / CARD).write_text(model_card(about), encoding="utf-8")
         if validation is not None:
             (folder / VALIDATION).write_bytes(validation)
@@ -192,6 +205,7 @@ def read_bundle(path: Path | str, *, verify: bool = True) -> Bundle:
             metrics=about["metrics"],
             parity=about["parity"],
             provenance=about["provenance"],
+            int8=about.get("int8"),
         )
     except (KeyError, TypeError) as error:
         raise BundleError(f"{manifest}: {error} is missing or misplaced; {COPY_AGAIN}") from error
@@ -203,7 +217,8 @@ def check_place(out: Path) -> None:
         return
     if not out.is_dir():
         raise BundleError(f"{out}: is a file, a bundle is a folder; choose another --out")
-    foreign = sorted({p.name for p in out.iterdir()} - {MANIFEST, WEIGHTS, ONNX, CARD, VALIDATION})
+    known = {MANIFEST, WEIGHTS, ONNX, INT8, CARD, VALIDATION}
+    foreign = sorted({p.name for p in out.iterdir()} - known)
     if foreign:
         raise BundleError(
             f"{out}: holds other files ({', '.join(foreign[:3])}{', …' * (len(foreign) > 3)}) "
@@ -215,8 +230,8 @@ def _verify(path: Path, text: str, about: Mapping[str, Any]) -> None:
     checksum = str(about.get("checksum"))
     found = hashlib.sha256(_with_last(text, checksum, ZEROS).encode()).hexdigest()
     digests = cast("Mapping[str, str]", about.get("sha256", {}))
-    required = dict.fromkeys((WEIGHTS, ONNX, CARD))
-    expected: dict[str, str | None] = {MANIFEST: checksum, **required, **digests}
+    required = [WEIGHTS, ONNX, CARD, *([INT8] if "int8" in about else [])]
+    expected: dict[str, str | None] = {MANIFEST: checksum, **dict.fromkeys(required), **digests}
     for name, digest in expected.items():
         try:
             found = found if name == MANIFEST else _sha256(path / name)

@@ -4,6 +4,7 @@ import copy
 import json
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from clearsight.bundle import ONNX, check_place, write_bundle
 from clearsight.data.images import Fit
 from clearsight.errors import BundleError, UsageError
 from clearsight.models.classifier import Classifier
-from clearsight.predict import batch_size, onnx_engine
+from clearsight.predict import in_batches, onnx_engine
+from clearsight.quantising import Int8Images, int8_graph
 
 TIE = 1e-4
 TOLERANCE = 1e-3
@@ -43,16 +45,18 @@ def export(
     provenance: Mapping[str, Any],
     test_images: np.ndarray,
     validation: bytes | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    int8: Int8Images | None = None,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> Path:
     """Writes the bundle of `model` to the folder `out` and returns it.
 
     `size` (px) and `fit` say how images are fitted before the model; `metrics`, `provenance` and
     `validation` (a run's `predictions-validation.parquet`) go into the bundle as they are;
     `test_images`: uint8 [N, size, size, 3], on which ONNX Runtime and torch (both fp32) are
-    compared; `progress` is called with images compared and images in all.
+    compared; with `int8` a graph in 8-bit integers is added; `progress` is called with what is
+    done, on how many images so far, and on how many in all.
     `model` is left as it is. Raises `BundleError`, and writes nothing, where the engines disagree,
-    the model can't be exported, or `out` holds something else.
+    the model can't be exported, int8 costs too much accuracy, or `out` holds something else.
     """
     check_place(out)
     pixels_fit = test_images.dtype == np.uint8 and test_images.shape[1:] == (size, size, 3)
@@ -64,7 +68,8 @@ def export(
     # Contiguous, for channels-last weights are slow here outside of training.
     model = copy.deepcopy(model).cpu().float().to(memory_format=torch.contiguous_format).eval()
     graph = onnx_graph(model, size=size, fit=fit)
-    parity = check_parity(model, graph, test_images, progress)
+    parity = check_parity(model, graph, test_images, partial(progress, "comparing engines"))
+    added = None if int8 is None else int8_graph(graph, int8, partial(progress, "judging int8"))
     return write_bundle(
         out,
         model=model,
@@ -74,6 +79,7 @@ def export(
         metrics=metrics,
         parity=parity,
         provenance=provenance,
+        int8=added,
         validation=validation,
     )
 
@@ -119,7 +125,7 @@ def check_parity(
     model: Classifier,
     graph: bytes,
     images: np.ndarray,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, float]:
     """Compares torch and ONNX Runtime on `images`, uint8 [N, S, S, 3].
 
@@ -127,20 +133,10 @@ def check_parity(
     different labels; and `max_difference` of a probability. Raises `BundleError` for a different
     label elsewhere or a difference above 1e-3.
     """
-    n, batch = len(images), batch_size(images.shape[1])
-
-    def over_batches(run: Callable[[np.ndarray], np.ndarray], before: int) -> np.ndarray:
-        parts = []
-        for start in range(0, n, batch):
-            # A copy, for a memory-mapped array is read-only and tensors are not.
-            parts.append(run(np.array(images[start : start + batch])))
-            if progress is not None:
-                progress((before + start + len(parts[-1])) // 2, n)
-        return np.concatenate(parts)
-
+    n = len(images)
     # One engine after the other: the idle threads of each would spin on the cores of the other.
-    logits = over_batches(lambda pixels: _logits(model, pixels), 0)
-    found = over_batches(onnx_engine(graph, ONNX), n)
+    logits = in_batches(partial(_logits, model), images, lambda done: progress(done // 2, n))
+    found = in_batches(onnx_engine(graph, ONNX), images, lambda done: progress((n + done) // 2, n))
     expected = torch.from_numpy(logits).softmax(1).numpy()
     second, first = np.sort(logits, axis=1)[:, -2:].T
     tied = first - second < TIE

@@ -47,7 +47,7 @@ def model_card(about: Mapping[str, Any]) -> str:
             + (MISTAKE if about["preprocessing"].get("scaled_twice") else "")
         ),
         "Classes": ", ".join(f"`{name}`" for name in classes),
-        "Measured": _measured(about["metrics"], about["parity"]),
+        "Measured": _measured(about["metrics"], about["parity"]) + _int8(about.get("int8")),
         "How it was trained": _bullets(about["provenance"]) or "Not recorded.",
         "Limits": _limits(about["metrics"], classes, data),
         "How to use it": f"```python\n{PYTHON}```\n\nWith ONNX Runtime alone (here stretching the "
@@ -60,6 +60,21 @@ def model_card(about: Mapping[str, Any]) -> str:
     )
     body = "\n".join(f"## {heading}\n\n{text}\n" for heading, text in sections.items())
     return f"{front}\n# {title}\n\n{body}"
+
+
+def int8_cost(int8: Mapping[str, Any]) -> str:
+    """What int8 costs, from that key of `bundle.json`: a sentence without its full stop."""
+
+    def share(accuracy: Mapping[str, float]) -> str:
+        value, low, high = (f"{100 * accuracy[key]:.2f}" for key in ("value", "low", "high"))
+        return f"{value} % (95 % interval {low} to {high} %)"
+
+    points = 100 * int8["difference"]
+    return (
+        f"validation accuracy {share(int8['accuracy'])}, {share(int8['accuracy_fp32'])} in fp32, "
+        f"n = {int8['n']:,}: a difference of {points:+.2f} points, {int8['changed']:,} images got "
+        "another label"
+    )
 
 
 def _measured(metrics: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
@@ -81,6 +96,16 @@ def _measured(metrics: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
         f"On {parity['n']:,} test images the ONNX graph and torch gave the same labels (two top "
         f"logits closer than 1e-4: {parity['ties']:,} images, not compared) and probabilities that "
         f"differ by at most {parity['max_difference']:.1e}."
+    )
+
+
+def _int8(int8: Mapping[str, Any] | None) -> str:
+    if int8 is None:
+        return ""
+    return (
+        "\n\n`model.int8.onnx` is the same model with most convolutions in 8-bit integers, "
+        f"calibrated on {int8['calibration']:,} training images and used where "
+        f'`engine="int8"` is asked for; its {int8_cost(int8)}.'
     )
 
 

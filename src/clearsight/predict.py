@@ -17,7 +17,7 @@ from clearsight.data.decoding import read_image, to_rgb
 from clearsight.data.images import fit_image
 from clearsight.errors import BundleError, UsageError
 
-Engine = Literal["onnx", "torch"]
+Engine = Literal["onnx", "int8", "torch"]
 OneImage = str | os.PathLike[str] | Image.Image | np.ndarray
 
 # So many pixels go through the network at once: 100 images of 64 px. Measured on two cores,
@@ -91,20 +91,27 @@ class Predictor:
         return fit_image(Image.fromarray(image), size, fit)
 
 
-def load(path: str | Path, engine: Literal["auto", "onnx", "torch"] = "auto") -> Predictor:
+def load(path: str | Path, engine: Literal["auto", "onnx", "int8", "torch"] = "auto") -> Predictor:
     """The predictor of the bundle in folder `path`, after its checksums were verified.
 
     `auto` is ONNX Runtime where it is installed, else torch; both compute in fp32 on the CPU.
-    Raises `BundleError` for a bundle that is damaged or newer than this clearsight.
+    `int8` is ONNX Runtime over the graph that `clearsight export --int8` adds. Raises `BundleError`
+    for a bundle that is damaged, newer than this clearsight, or without that graph.
     """
-    if engine not in ("auto", "onnx", "torch"):
-        raise UsageError(f"engine: found {engine!r}, expected one of auto, onnx, torch")
+    if engine not in ("auto", "onnx", "int8", "torch"):
+        raise UsageError(f"engine: found {engine!r}, expected one of auto, onnx, int8, torch")
     bundle = read_bundle(path)
     if engine == "auto":
         engine = "onnx" if find_spec("onnxruntime") else "torch"
     if engine == "torch":
         return Predictor(bundle, "torch", _torch_engine(bundle))
-    return Predictor(bundle, "onnx", onnx_engine(bundle.onnx.read_bytes(), str(bundle.onnx)))
+    if engine == "int8" and bundle.int8 is None:
+        raise BundleError(
+            f"bundle {path}: no int8 graph in it; export it with `clearsight export RUN --int8`, "
+            "or use another engine"
+        )
+    graph = bundle.int8_onnx if engine == "int8" else bundle.onnx
+    return Predictor(bundle, engine, onnx_engine(graph.read_bytes(), str(graph)))
 
 
 def onnx_engine(graph: bytes, name: str) -> Callable[[np.ndarray], np.ndarray]:
@@ -112,8 +119,7 @@ def onnx_engine(graph: bytes, name: str) -> Callable[[np.ndarray], np.ndarray]:
 
     `name` is what errors call the graph. Raises `BundleError` where it can't be loaded.
     """
-    # Read at import: without it ONNX Runtime reports usage to its makers.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    silence_telemetry()
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -132,6 +138,28 @@ def onnx_engine(graph: bytes, name: str) -> Callable[[np.ndarray], np.ndarray]:
         return cast("np.ndarray", probabilities)
 
     return run
+
+
+def silence_telemetry() -> None:
+    """Keeps ONNX Runtime, which reads this at import, from reporting usage to its makers."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
+def in_batches(
+    run: Callable[[np.ndarray], np.ndarray],
+    images: np.ndarray,
+    progress: Callable[[int], None] = lambda done: None,
+) -> np.ndarray:
+    """What `run` says of `images`, uint8 [N, S, S, 3] with N ≥ 1, some at a time: [N, K].
+
+    `progress` is called with the number of images done so far.
+    """
+    batch, parts = batch_size(images.shape[1]), []
+    for start in range(0, len(images), batch):
+        # A copy, for a memory-mapped array is read-only and tensors are not.
+        parts.append(run(np.array(images[start : start + batch])))
+        progress(start + len(parts[-1]))
+    return np.concatenate(parts)
 
 
 def batch_size(size: int) -> int:

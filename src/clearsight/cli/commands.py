@@ -188,13 +188,21 @@ def export(
     /,
     *,
     out: Annotated[Path | None, Parameter(help="bundle folder; default: bundle in the run")] = None,
+    int8: Annotated[
+        bool,
+        Parameter(
+            help="add a graph in 8-bit integers; refused where validation accuracy falls by over "
+            "0.5 points",
+            show_default=False,
+        ),
+    ] = False,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Write the bundle: weights, ONNX graph, class names, model card."""
     from clearsight import pipeline
 
-    bundle = pipeline.export(run, out=out, data_dir=data_dir, screen=Screen())
+    bundle = pipeline.export(run, out=out, int8=int8, data_dir=data_dir, screen=Screen())
     output.show_path("bundle", bundle, as_json=as_json)
 
 
@@ -213,7 +221,8 @@ def predict(
     as_json: Annotated[bool, Parameter("--json", help="print JSON Lines, one per image")] = False,
     as_csv: Annotated[bool, Parameter("--csv", help="print comma-separated values")] = False,
     engine: Annotated[
-        Literal["auto", "onnx", "torch"], Parameter(help="auto: ONNX Runtime where installed")
+        Literal["auto", "onnx", "int8", "torch"],
+        Parameter(help="auto: ONNX Runtime where installed; int8: the graph of export --int8"),
     ] = "auto",
 ) -> None:
     """Name the class of images, with its probability."""
