@@ -31,7 +31,7 @@ def test_every_command_is_in_the_reference() -> None:
     assert "\n## clearsight train\n" in text
     assert "\n## clearsight docs check\n" in text
     assert "| `--seeds` | train this many runs, each with the next seed | `1` |" in text
-    assert "(auto, onnx, torch) | `auto` |" in text
+    assert "(auto, onnx, int8, torch) | `auto` |" in text
     assert "| `BUNDLE` |" in text
 
 
