@@ -10,7 +10,7 @@ ifneq ($(wildcard ../shared/datasets),)
 export CLEARSIGHT_DATA := $(if $(CLEARSIGHT_DATA),$(CLEARSIGHT_DATA):)$(abspath ../shared/datasets)
 endif
 
-.PHONY: help demo test test-slow check docs package format
+.PHONY: help demo test test-slow check notebook docs package format
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -31,6 +31,10 @@ check: $(READY)  ## format, lint, types, layering, and what the documents say
 	$(BIN)/ty check --python .venv src
 	$(BIN)/python -m pytest tests/test_layering.py
 	$(BIN)/clearsight docs check
+
+notebook: $(READY)  ## run the notebook from top to bottom and keep its outputs (some minutes)
+	$(BIN)/jupytext --to ipynb notebooks/cifar10_classification.py
+	$(BIN)/jupyter execute --inplace notebooks/cifar10_classification.ipynb
 
 docs: $(READY)  ## build the site of docs/ into site/, warnings as errors
 	$(BIN)/zensical build --strict --clean

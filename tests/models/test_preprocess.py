@@ -79,3 +79,11 @@ class Pixels(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.stack([x[:, 0, 5, 7] - x[:, 1, -1, -3], x[:, 2, 11, -8]], 1)
+
+
+def test_printing_the_layer_says_what_it_does() -> None:
+    text = repr(Preprocess((0.5, 0.25, 0.75), (0.25, 0.5, 0.125), 64, "bicubic"))
+    assert text == (
+        "Preprocess(mean=[0.5, 0.25, 0.75], std=[0.25, 0.5, 0.125], size=64, "
+        "interpolation=bicubic, scaled_twice=False)"
+    )

@@ -57,6 +57,10 @@ class Preprocess(nn.Module):
             x = x / 255.0
         return (x - 255.0 * self.mean) / (255.0 * self.std)
 
+    def extra_repr(self) -> str:
+        """What printing the layer shows."""
+        return ", ".join(f"{name}={value}" for name, value in self.describe().items())
+
     def describe(self) -> dict[str, object]:
         """What `bundle.json` says of this layer; `Preprocess(**…)` rebuilds it."""
         return {
