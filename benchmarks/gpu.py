@@ -338,7 +338,7 @@ def main() -> None:
     device = pick_device("cuda")
     result = {
         "name": given.out.stem,
-        "kind": "gpu",
+        "kind": "benchmark",
         "recorded": datetime.now(UTC).date().isoformat(),
         "environment": environment(device, pick_precision("auto", device)),
         "recipes": [to_table(load_recipe(OURS[target])) for target in groups],

@@ -159,7 +159,7 @@ def main() -> None:
     del surroundings["command"]  # it holds the bundle's path
     result = {
         "name": given.out.stem,
-        "kind": "predictor",
+        "kind": "benchmark",
         "recorded": datetime.now(UTC).date().isoformat(),
         "environment": surroundings,
         "bundle": {

@@ -72,7 +72,6 @@ def test_a_wrong_flag_is_not_called_a_mistake_of_the_file(tmp_path: Path) -> Non
         load_recipe(write(path, "[data]\nsize = 'y'"), {"data.seed": "1"})
 
 
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
