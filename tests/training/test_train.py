@@ -91,6 +91,7 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
         {"epochs": 2, "lr": 0.01, "optimizer": "adam", "name": "second"},
         training={"averaging": averaging},
     )
+    before = signal.getsignal(signal.SIGINT)
     whole = trained(tmp_path / "whole", config, images)
     for after in (1, 4):  # in the first phase and in the second
         path = tmp_path / f"cut{after}"
