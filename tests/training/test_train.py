@@ -102,7 +102,7 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
         train_model(run, config, images, split(images, config.data), resume=True)
         assert run.history.read_bytes() == whole.history.read_bytes()
         assert weights(run) == weights(whole)
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_budgeted_run_ends_with_its_budget_and_its_recipe_repeats_it(
