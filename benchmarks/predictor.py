@@ -156,7 +156,6 @@ def main() -> None:
 
     engines = {name: summary(each) for name, each in spent.items()}
     surroundings = environment(torch.device("cpu"), "fp32")
-    del surroundings["command"]  # it holds the bundle's path
     result = {
         "name": given.out.stem,
         "kind": "benchmark",

@@ -57,7 +57,7 @@ def test_the_environment_says_what_a_result_depends_on() -> None:
     assert about["torch"] == torch.__version__.split("+")[0] or about["torch"]
     assert about["cores"] >= 1
     assert about["device"] == "cpu"
-    assert set(about) >= {"clearsight", "python", "numpy", "cpu", "memory_gib", "git", "command"}
+    assert set(about) >= {"clearsight", "python", "numpy", "cpu", "memory_gib", "git"}
 
 
 def test_depthwise_convolutions_train_in_float32_and_give_what_autocast_gives() -> None:

@@ -4,6 +4,7 @@ Each function works on a run folder and finds all it needs there and in the data
 """
 
 import shutil
+import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -108,6 +109,7 @@ def start_run(
     device = pick_device(config.training.device)
     about = environment(device, pick_precision(config.training.precision, device))
     about |= {
+        "command": " ".join(["clearsight", *sys.argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "budget": config.training.budget,
         "preflight": [asdict(finding) for finding in found],

@@ -133,7 +133,6 @@ def environment(device: torch.device, precision: str) -> dict[str, Any]:
         "precision": precision,
         "threads": torch.get_num_threads(),
         "git": _git(),
-        "command": " ".join(["clearsight", *sys.argv[1:]]),
     }
     return about
 
