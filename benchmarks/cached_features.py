@@ -14,7 +14,6 @@ import os
 import statistics
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,10 @@ from clearsight.data.images import ImageSet
 from clearsight.data.sources import load_images
 from clearsight.data.splits import split
 from clearsight.evaluation.intervals import wilson
+from clearsight.ledger import record_benchmark
 from clearsight.parsing import parse
 from clearsight.progress import Silent
-from clearsight.runs import create_run, read_csv, write_json
+from clearsight.runs import create_run, read_csv
 from clearsight.runtime import environment, pick_device, pick_precision
 from clearsight.training.train import train_model
 
@@ -142,18 +142,15 @@ def main() -> None:
     median = statistics.median(ratios)
     print(f"recomputed / cached, {given.epochs} epochs: median {median:.1f}, pairs {ratios}")
     device = pick_device("auto")
-    result = {
-        "name": given.out.stem,
-        "kind": "benchmark",
-        "recorded": datetime.now(UTC).date().isoformat(),
-        "recipe": to_table(cached),
-        "environment": environment(device, pick_precision("auto", device)),
-        "runs": rows,
-        "ratios": ratios,
-        "ratio": median,
-        "table": tabulated(rows, ratios),
-    }
-    write_json(given.out, result)
+    record_benchmark(
+        given.out,
+        environment(device, pick_precision("auto", device)),
+        recipe=to_table(cached),
+        runs=rows,
+        ratios=ratios,
+        ratio=median,
+        table=tabulated(rows, ratios),
+    )
 
 
 if __name__ == "__main__":

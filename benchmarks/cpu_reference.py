@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
@@ -139,7 +138,7 @@ def main() -> None:
         print(json.dumps(run_ours(given.recipe, given.seed, given.data_dir)))
         return
 
-    from clearsight.runs import write_json
+    from clearsight.ledger import record_benchmark
     from clearsight.runtime import environment, pick_device, pick_precision
 
     shared = ["--reference", str(given.reference)]
@@ -159,17 +158,13 @@ def main() -> None:
     for name, values in ratios.items():
         print(f"ours / {name}: median {statistics.median(values):.3f}, pairs {values}")
     device = pick_device("auto")
-    about = environment(device, pick_precision("auto", device))
-    result = {
-        "name": given.out.stem,
-        "kind": "benchmark",
-        "recorded": datetime.now(UTC).date().isoformat(),
-        "recipe": given.recipe,
-        "environment": about,
-        "runs": rows,
-        "ratios": ratios,
-    }
-    write_json(given.out, result)
+    record_benchmark(
+        given.out,
+        environment(device, pick_precision("auto", device)),
+        recipe=given.recipe,
+        runs=rows,
+        ratios=ratios,
+    )
 
 
 if __name__ == "__main__":

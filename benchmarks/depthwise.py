@@ -11,7 +11,6 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,9 @@ import torch
 import torch.nn.functional as F
 
 from clearsight.config import ModelConfig, PhaseConfig
+from clearsight.ledger import record_benchmark
 from clearsight.models.registry import start
 from clearsight.models.stages import run_prefix, run_rest, stages
-from clearsight.runs import write_json
 from clearsight.runtime import autocast, environment, tune_allocator
 from clearsight.training.freezing import freeze, frozen_depth, selected, set_modes
 
@@ -92,17 +91,14 @@ def main() -> None:
         cells.append([f"{size} px", f"`{trains}`", *medians, f"{ratio:.1f} ×"])
         print(*cells[-1], flush=True)
     head = ["input", "trains", "depthwise in bf16", "in float32", "faster"]
-    result = {
-        "name": given.out.stem,
-        "kind": "benchmark",
-        "recorded": datetime.now(UTC).date().isoformat(),
-        "environment": environment(CPU, "bf16"),
-        "batch": given.batch,
-        "steps": given.steps,
-        "runs": rows,
-        "table": {"head": head, "rows": cells},
-    }
-    write_json(given.out, result)
+    record_benchmark(
+        given.out,
+        environment(CPU, "bf16"),
+        batch=given.batch,
+        steps=given.steps,
+        runs=rows,
+        table={"head": head, "rows": cells},
+    )
 
 
 if __name__ == "__main__":

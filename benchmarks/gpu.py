@@ -31,7 +31,6 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -44,8 +43,8 @@ from clearsight.data.images import ImageSet
 from clearsight.data.sources import load_images
 from clearsight.data.splits import split
 from clearsight.evaluation.metrics import predict_probabilities
-from clearsight.ledger import spread
-from clearsight.runs import create_run, write_json
+from clearsight.ledger import record_benchmark, spread
+from clearsight.runs import create_run
 from clearsight.runtime import environment, pick_device, pick_precision
 from clearsight.training.checkpoint import load_classifier
 from clearsight.training.train import train_model
@@ -336,23 +335,20 @@ def main() -> None:
             f"{100 * each['accuracy_difference']:+.2f} ± {100 * each['margin']:.2f} points"
         )
     device = pick_device("cuda")
-    result = {
-        "name": given.out.stem,
-        "kind": "benchmark",
-        "recorded": datetime.now(UTC).date().isoformat(),
-        "environment": environment(device, pick_precision("auto", device)),
-        "recipes": [to_table(load_recipe(OURS[target])) for target in groups],
-        "references": {
+    record_benchmark(
+        given.out,
+        environment(device, pick_precision("auto", device)),
+        recipes=[to_table(load_recipe(OURS[target])) for target in groups],
+        references={
             name: hashlib.sha256(script.read_bytes()).hexdigest()
             for scripts in groups.values()
             for name, script in scripts.items()
             if script is not None
         },
-        "contestants": rows,
-        "comparisons": comparisons,
-        "table": table,
-    }
-    write_json(given.out, result)
+        contestants=rows,
+        comparisons=comparisons,
+        table=table,
+    )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,9 @@ import numpy as np
 from PIL import Image
 
 from clearsight.bundle import MANIFEST, Bundle, read_bundle
+from clearsight.ledger import record_benchmark
 from clearsight.predict import Engine, load
-from clearsight.runs import Run, write_json
+from clearsight.runs import Run
 
 TITLES: dict[Engine, str] = {
     "torch": "PyTorch eager",
@@ -155,13 +155,11 @@ def main() -> None:
     from clearsight.runtime import environment
 
     engines = {name: summary(each) for name, each in spent.items()}
-    surroundings = environment(torch.device("cpu"), "fp32")
-    result = {
-        "name": given.out.stem,
-        "kind": "benchmark",
-        "recorded": datetime.now(UTC).date().isoformat(),
-        "environment": surroundings,
-        "bundle": {
+    table = tabulated(engines)
+    record_benchmark(
+        given.out,
+        environment(torch.device("cpu"), "fp32"),
+        bundle={
             "architecture": bundle.architecture,
             "size": bundle.size,
             "preprocessed_size": bundle.preprocessing["size"] or bundle.size,
@@ -172,17 +170,16 @@ def main() -> None:
                 p.name: p.stat().st_size for p in (bundle.onnx, bundle.int8_onnx) if p.is_file()
             },
         },
-        "rounds": given.rounds,
-        "engines": engines,
-        "runs": {name: {str(k): v for k, v in each.items()} for name, each in spent.items()},
-        "start": {"median": statistics.median(begun), "seconds": begun, "n": len(begun)},
-        "table": tabulated(engines),
-    }
-    write_json(given.out, result)
-    for row in (result["table"]["head"], *result["table"]["rows"]):
+        rounds=given.rounds,
+        engines=engines,
+        runs={name: {str(k): v for k, v in each.items()} for name, each in spent.items()},
+        start={"median": statistics.median(begun), "seconds": begun, "n": len(begun)},
+        table=table,
+    )
+    for row in (table["head"], *table["rows"]):
         print("  ".join(f"{cell:>20}" for cell in row))
     print(f"one image: n = {given.rounds * given.calls} calls; {given.rounds} rounds, alternating")
-    print(f"start of predict: median {result['start']['median']:.3f} s, n = {len(begun)}, no torch")
+    print(f"start of predict: median {statistics.median(begun):.3f} s, n = {len(begun)}, no torch")
     print(json.dumps(bundle.int8))
 
 

@@ -27,7 +27,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +203,7 @@ def main() -> None:
 
     from clearsight.config import load_recipe, to_table
     from clearsight.data.sources import load_images
-    from clearsight.runs import write_json
+    from clearsight.ledger import record_benchmark
     from clearsight.runtime import environment, pick_device, pick_precision
 
     counts, sizes = sorted(set(given.images)), sorted(set(given.sizes))
@@ -241,20 +240,18 @@ def main() -> None:
         )
     config = load_recipe(given.recipe, {"training.device": "cpu"})
     device = pick_device("cpu")
-    result = {
-        "name": given.out.stem,
-        "kind": "scaling",
-        "recorded": datetime.now(UTC).date().isoformat(),
-        "recipe": config.name,
-        "config": to_table(config),
-        "environment": environment(device, pick_precision(config.training.precision, device)),
-        "steps": given.steps,
-        "warm_up": WARM_UP,
-        "repeats": given.repeats,
-        "rows": rows,
-        "fits": lines,
-    }
-    write_json(given.out, result)
+    record_benchmark(
+        given.out,
+        environment(device, pick_precision(config.training.precision, device)),
+        kind="scaling",
+        recipe=config.name,
+        config=to_table(config),
+        steps=given.steps,
+        warm_up=WARM_UP,
+        repeats=given.repeats,
+        rows=rows,
+        fits=lines,
+    )
 
 
 if __name__ == "__main__":

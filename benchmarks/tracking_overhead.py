@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +91,7 @@ def main() -> None:
         return
 
     from clearsight.config import load_recipe, to_table
-    from clearsight.runs import write_json
+    from clearsight.ledger import record_benchmark
     from clearsight.runtime import environment, pick_device, pick_precision
 
     with tempfile.TemporaryDirectory() as name:
@@ -111,29 +110,24 @@ def main() -> None:
     print(f"mean share of the run: {statistics.fmean(shares):.2%}, n = {len(shares)}")
     config = load_recipe(given.recipe, dict(pair.split("=", 1) for pair in given.set))
     device = pick_device(config.training.device)
-    write_json(
+    record_benchmark(
         given.out,
-        {
-            "name": given.out.stem,
-            "kind": "benchmark",
-            "recorded": datetime.now(UTC).date().isoformat(),
-            "recipe": config.name,
-            "config": to_table(config),
-            "environment": environment(device, pick_precision(config.training.precision, device)),
-            "set_up_seconds": setting_up,
-            "runs": rows,
-            "table": {
-                "head": ["run", "opening", "writing", "waiting at the end", "share of the run"],
-                "rows": [
-                    [
-                        f"{row['seconds']:.0f} s", f"{row['open']:.2f} s",
-                        f"{row['thread']:.2f} s", f"{row['wait']:.2f} s", f"{row['share']:.2%}",
-                    ]
-                    for row in rows
-                ],
-            },
-            "share": {"mean": statistics.fmean(shares), "max": max(shares), "count": len(shares)},
+        environment(device, pick_precision(config.training.precision, device)),
+        recipe=config.name,
+        config=to_table(config),
+        set_up_seconds=setting_up,
+        runs=rows,
+        table={
+            "head": ["run", "opening", "writing", "waiting at the end", "share of the run"],
+            "rows": [
+                [
+                    f"{row['seconds']:.0f} s", f"{row['open']:.2f} s",
+                    f"{row['thread']:.2f} s", f"{row['wait']:.2f} s", f"{row['share']:.2%}",
+                ]
+                for row in rows
+            ],
         },
+        share={"mean": statistics.fmean(shares), "max": max(shares), "count": len(shares)},
     )  # fmt: skip
 
 

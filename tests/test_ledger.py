@@ -12,7 +12,14 @@ from clearsight.config import (
     to_toml,
 )
 from clearsight.errors import RunError, UsageError
-from clearsight.ledger import list_runs, read_entries, record, shipped_hash, spread
+from clearsight.ledger import (
+    list_runs,
+    read_entries,
+    record,
+    record_benchmark,
+    shipped_hash,
+    spread,
+)
 from clearsight.runs import Run, create_run, write_csv, write_json, write_text
 
 MACHINE = {
@@ -181,3 +188,15 @@ def test_the_figures_of_a_run_are_recorded_by_their_checksum(tmp_path: Path) -> 
     entry = json.loads(record([run], "airnet", tmp_path / "results").read_text("utf-8"))
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, B.1
     assert entry["runs"][0]["figures"] == {"per_class.png": digest}
+
+
+def test_a_benchmark_is_an_entry_of_its_own_kind(tmp_path: Path) -> None:
+    record_benchmark(tmp_path / "speed.json", MACHINE, ratio=1.5)
+    record_benchmark(tmp_path / "growth.json", MACHINE, kind="scaling", rows=[1])
+    entry = read_entries(tmp_path, "benchmark")["speed"]
+    assert entry["name"] == "speed"
+    assert entry["environment"]["cores"] == 2
+    assert entry["ratio"] == 1.5
+    assert len(entry["recorded"]) == len("2025-01-02")
+    assert list(read_entries(tmp_path, "scaling")) == ["growth"]
+    assert read_entries(tmp_path) == {}

@@ -42,7 +42,7 @@ def record(runs: Sequence[Run], name: str, folder: Path = RESULTS) -> Path:
     entry = {
         "name": name,
         "kind": "runs",
-        "recorded": datetime.now(UTC).date().isoformat(),
+        "recorded": _today(),
         **shared,
         "runs": rows,
         "accuracy": {
@@ -54,6 +54,18 @@ def record(runs: Sequence[Run], name: str, folder: Path = RESULTS) -> Path:
     path = folder / f"{name}.json"
     write_json(path, entry)
     return path
+
+
+def record_benchmark(
+    path: Path, environment: Mapping[str, Any], *, kind: str = "benchmark", **content: Any
+) -> None:
+    """Writes what a script in `benchmarks/` measured to `path`, with name, date and machine.
+
+    `environment` is `runtime.environment`'s; with `table`, of `head` and `rows` of texts, documents
+    can show it.
+    """
+    about = {"name": path.stem, "kind": kind, "recorded": _today(), "environment": environment}
+    write_json(path, {**about, **content})
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -89,6 +101,10 @@ def read_entries(folder: Path = RESULTS, kind: str = "runs") -> dict[str, dict[s
 def shipped_hash(name: str) -> str | None:
     """The recipe hash, as the ledger writes it, of the shipped recipe `name`; None for no such."""
     return recipe_hash(_recipe(load_recipe(name))) if name in recipe_names() else None
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
 
 
 def _overview(run: Run) -> dict[str, Any]:
