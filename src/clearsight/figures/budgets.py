@@ -6,6 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
+from clearsight.figures.intervals import with_reach
 from clearsight.figures.style import INK, new_figure, styled
 
 
@@ -20,11 +21,7 @@ def accuracy_by_budget(curves: Sequence[Mapping[str, Any]], *, title: str) -> Fi
     axes.set_title(title)
     for curve in curves:
         points = curve["points"]
-        values = [point["value"] for point in points]
-        reach = [
-            [point["value"] - point["low"] for point in points],
-            [point["high"] - point["value"] for point in points],
-        ]
+        values, reach = with_reach(points)
         minutes = [point["minutes"] for point in points]
         axes.errorbar(minutes, values, yerr=reach, fmt="o-", label=curve["recipe"], capsize=3)
         for minute, value in zip(minutes, values, strict=True):

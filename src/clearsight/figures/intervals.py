@@ -23,11 +23,7 @@ def paired_intervals(
     places = range(len(rows))
     for number, (name, colour) in enumerate(zip(names, (WRONG, RIGHT), strict=True)):
         cells = [row["pair"][number] for row in rows]
-        values = [cell["value"] for cell in cells]
-        reach = [
-            [cell["value"] - cell["low"] for cell in cells],
-            [cell["high"] - cell["value"] for cell in cells],
-        ]
+        values, reach = with_reach(cells)
         axes.errorbar(
             values, places, xerr=reach, fmt="o", color=colour, label=name, capsize=3, markersize=6,
             zorder=3,
@@ -53,3 +49,10 @@ def paired_intervals(
     axes.set_xlabel("test accuracy")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)
     return figure
+
+
+def with_reach(cells: Sequence[Mapping[str, float]]) -> tuple[list[float], list[list[float]]]:
+    """The values of {value, low, high}, and how far their intervals reach below and above them."""
+    values = [cell["value"] for cell in cells]
+    below = [cell["value"] - cell["low"] for cell in cells]
+    return values, [below, [cell["high"] - cell["value"] for cell in cells]]

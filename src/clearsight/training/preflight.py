@@ -19,6 +19,7 @@ from clearsight.data.images import ImageSet
 from clearsight.errors import TrainingError, UsageError
 from clearsight.explanation.cam import SMALLEST_MAP, choose_layer
 from clearsight.models.classifier import Classifier
+from clearsight.models.modes import evaluating
 from clearsight.models.stages import final_map, stages
 
 IMAGES = 16  # enough to see a spread, and few enough for a large network on two cores
@@ -212,17 +213,14 @@ def _statistics(x: Tensor) -> tuple[float, float]:
 def _prepared(model: Classifier) -> Generator[None]:
     """Eval mode; where nothing was learnt yet, batch norms take the batch's statistics instead."""
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    training = [(module, module.training) for module in model.modules()]
     kept = [{name: buffer.clone() for name, buffer in norm.named_buffers()} for norm in norms]
-    model.eval()
-    if model.origin is None:
-        for norm in norms:
-            norm.train()
-    try:
-        yield
-    finally:
-        for module, mode in training:
-            module.training = mode
-        for norm, buffers in zip(norms, kept, strict=True):
-            for name, buffer in norm.named_buffers():
-                buffer.copy_(buffers[name])
+    with evaluating(model):
+        if model.origin is None:
+            for norm in norms:
+                norm.train()
+        try:
+            yield
+        finally:
+            for norm, buffers in zip(norms, kept, strict=True):
+                for name, buffer in norm.named_buffers():
+                    buffer.copy_(buffers[name])
