@@ -4,14 +4,17 @@
 
 The reference is `airbench94_muon.py` of KellerJordan/cifar10-airbench, given by the path of a
 checkout; none of its code is here. It is written for CUDA: when it is loaded, its device, dtype
-(fp16 → bf16), timers and compilation are swapped, and nothing else. Each run has a process of its
+(fp16 → bf16), timers and compilation are swapped, and its looks at the test set between epochs,
+which it does not time, are left out; nothing else. Each run has a process of its
 own. Times are those the reference takes itself: from the whitening of the first layer to the
-test-time augmented predictions, without loading data and without its looks at the test set between
-epochs. Ours are measured from the same point to the same point. A second row gives the reference
-the allocator settings that clearsight makes for itself.
+test-time augmented predictions, without loading data. Ours are measured from `train_model` to the
+same predictions, with the channel statistics and the run folder. A second row gives the reference
+the allocator settings that clearsight makes for itself. Every run is on record at once; given
+again, the command goes on where it was stopped.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import statistics
@@ -19,8 +22,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from clearsight.ledger import spread
+
+OURS, REFERENCE, TUNED = "ours", "reference", "reference tuned"
+SCRIPT = "airbench94_muon.py"
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 SWAPS = {
     "@torch.compile\n": "",
@@ -29,7 +38,11 @@ SWAPS = {
     "self.images.half()": "self.images.bfloat16()",
     "torch.cuda.Event(enable_timing=True)": "_Mark()",
     "torch.cuda.synchronize()": "None",
+    # Its look at the test set after an epoch is outside of the time it takes.
+    "val_acc = evaluate(model, test_loader, tta_level=0)": "val_acc = 0.0",
 }
+
+Result = dict[str, float]
 
 
 class Mark:
@@ -43,13 +56,13 @@ class Mark:
         return 1e3 * (end.at - self.at)
 
 
-def run_reference(checkout: Path, data_dir: str | None) -> dict[str, float]:
+def run_reference(checkout: Path, data_dir: str | None) -> Result:
     """One full run of the reference in this process: its own seconds and accuracy."""
     import torch
 
     from clearsight.data.sources import load_images
 
-    script = checkout / "airbench94_muon.py"
+    script = checkout / SCRIPT
     code = script.read_text(encoding="utf-8")
     for old, new in SWAPS.items():
         if old not in code:
@@ -72,7 +85,7 @@ def run_reference(checkout: Path, data_dir: str | None) -> dict[str, float]:
         body, _, _ = code.partition('if __name__ == "__main__":')
         sys.argv = [str(script.resolve())]
         exec(compile(body, str(script), "exec"), names)
-        found: dict[str, float] = {}
+        found: Result = {}
         names["print_training_details"] = lambda variables, is_final_entry: found.update(
             seconds=variables["time_seconds"]
         )
@@ -81,7 +94,7 @@ def run_reference(checkout: Path, data_dir: str | None) -> dict[str, float]:
     return found
 
 
-def run_ours(recipe: str, seed: int, data_dir: str | None) -> dict[str, float]:
+def run_ours(recipe: str, seed: int, data_dir: str | None) -> Result:
     """One full run of a recipe on all training images, timed as the reference times itself."""
     from dataclasses import replace
 
@@ -112,59 +125,100 @@ def run_ours(recipe: str, seed: int, data_dir: str | None) -> dict[str, float]:
     return {"seconds": seconds, "accuracy": float(right.mean())}
 
 
-def child(arguments: list[str], environment: dict[str, str]) -> dict[str, float]:
+def child(contestant: str, given: argparse.Namespace, seed: int) -> Result:
     """A run in a process of its own; its last line of output is the result."""
+    command = [sys.executable, __file__, "--child", contestant, "--seed", str(seed)]
+    command += ["--reference", str(given.reference), "--recipe", given.recipe]
+    command += ["--data-dir", given.data_dir] if given.data_dir else []
+    allocator = ALLOCATOR if contestant == TUNED else {}
     output = subprocess.run(
-        [sys.executable, __file__, *arguments],
-        env=os.environ | environment, check=True, stdout=subprocess.PIPE, text=True,
-    ).stdout  # fmt: skip
-    return json.loads(output.strip().splitlines()[-1])
+        command, env=os.environ | allocator, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+    result = json.loads(output.strip().splitlines()[-1])
+    print(f"{contestant:<16} {result['seconds']:8.1f} s  {result['accuracy']:.2%}", flush=True)
+    return result
+
+
+def results(runs: Mapping[str, Sequence[Result]], recipe: str) -> dict[str, Any]:
+    """What is recorded of the runs so far: accuracies, ratios of the pairs, the table."""
+    titles = {
+        OURS: f"`{recipe}`", REFERENCE: "airbench94_muon on a CPU",
+        TUNED: "the same with our allocator settings",
+    }  # fmt: skip
+    rows, ratios = [], {}
+    for name, title in titles.items():
+        if not runs[name]:
+            continue
+        seconds = statistics.median(run["seconds"] for run in runs[name])
+        accuracy = spread([run["accuracy"] for run in runs[name]])
+        sd = f" ± {100 * accuracy['sd']:.2f}" if "sd" in accuracy else ""
+        ratio = "1"
+        if name != OURS:
+            # Seeds beyond the pairs have no partner.
+            pairs = zip(runs[OURS], runs[name], strict=False)
+            ratios[name] = [ours["seconds"] / theirs["seconds"] for ours, theirs in pairs]
+            ratio = f"{statistics.median(ratios[name]):.2f}"
+        cells = [title, f"{seconds:.0f} s", ratio, f"{100 * accuracy['mean']:.2f}{sd} %"]
+        rows.append([*cells, str(len(runs[name]))])
+    head = ["contestant", "median time", "ours in its time", "test accuracy", "runs"]
+    return {"runs": runs, "ratios": ratios, "table": {"head": head, "rows": rows}}
+
+
+def earlier(path: Path, about: Mapping[str, Any]) -> dict[str, list[Result]]:
+    """The runs in an earlier result, if it is of the same recipe and reference; else none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {OURS: [], REFERENCE: [], TUNED: []}
+    if any(found[key] != value for key, value in about.items()):
+        raise SystemExit(f"{path}: is of another recipe or reference; remove it, or give --out")
+    return found["runs"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--reference", type=Path, required=True, help="checkout of the reference")
     parser.add_argument("--recipe", default="airnet94")
-    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=3, help="runs of ours and of the reference")
+    parser.add_argument("--tuned", type=int, default=3, help="how many pairs have a third run")
+    parser.add_argument("--seeds", type=int, default=5, help="runs of ours, in all")
     parser.add_argument("--data-dir")
     parser.add_argument("--out", type=Path, default=Path("results/cpu-reference.json"))
-    parser.add_argument("--child", choices=["reference", "ours"], help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=[OURS, REFERENCE, TUNED], help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.child == "reference":
-        print(json.dumps(run_reference(given.reference.resolve(), given.data_dir)))
-        return
-    if given.child == "ours":
+    if given.child == OURS:
         print(json.dumps(run_ours(given.recipe, given.seed, given.data_dir)))
         return
+    if given.child:
+        print(json.dumps(run_reference(given.reference.resolve(), given.data_dir)))
+        return
 
+    from clearsight.config import load_recipe, to_table
     from clearsight.ledger import record_benchmark
     from clearsight.runtime import environment, pick_device, pick_precision
 
-    shared = ["--reference", str(given.reference)]
-    shared += ["--data-dir", given.data_dir] if given.data_dir else []
-    rows: dict[str, list[dict[str, float]]] = {"ours": [], "reference": [], "reference tuned": []}
-    for pair in range(given.pairs):
-        ours = ["--child", "ours", "--recipe", given.recipe, "--seed", str(pair)]
-        rows["ours"].append(child(ours + shared, {}))
-        rows["reference"].append(child(["--child", "reference", *shared], {}))
-        rows["reference tuned"].append(child(["--child", "reference", *shared], ALLOCATOR))
-        for name, runs in rows.items():
-            print(f"{name:<16} {runs[-1]['seconds']:8.1f} s  {runs[-1]['accuracy']:.2%}")
-    ratios = {
-        name: [o["seconds"] / r["seconds"] for o, r in zip(rows["ours"], rows[name], strict=True)]
-        for name in ("reference", "reference tuned")
+    script = given.reference / SCRIPT
+    about = {
+        "recipe": to_table(load_recipe(given.recipe)),
+        "reference": {SCRIPT: hashlib.sha256(script.read_bytes()).hexdigest()},
     }
-    for name, values in ratios.items():
-        print(f"ours / {name}: median {statistics.median(values):.3f}, pairs {values}")
+    runs = earlier(given.out, about)
     device = pick_device("auto")
-    record_benchmark(
-        given.out,
-        environment(device, pick_precision("auto", device)),
-        recipe=given.recipe,
-        runs=rows,
-        ratios=ratios,
-    )
+    machine = environment(device, pick_precision("auto", device))
+    # In turn: ours, the reference, the reference with our allocator settings; then ours alone.
+    turns = range(max(given.pairs, given.seeds))
+    most = {OURS: len(turns), REFERENCE: given.pairs, TUNED: min(given.pairs, given.tuned)}
+    for turn in turns:
+        for name, runs_of in runs.items():
+            if len(runs_of) <= turn < most[name]:
+                runs_of.append(child(name, given, turn))
+                # After every run, so that what is there is on record whenever this is stopped.
+                record_benchmark(given.out, machine, **about, **results(runs, given.recipe))
+    for name, values in results(runs, given.recipe)["ratios"].items():
+        print(f"ours / {name}: median {statistics.median(values):.3f}, pairs {values}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,16 @@ import pytest
 
 
 @pytest.fixture(scope="module")
+def cpu_reference() -> ModuleType:
+    return script("cpu_reference")
+
+
+@pytest.fixture(scope="module")
+def step_profile() -> ModuleType:
+    return script("step_profile")
+
+
+@pytest.fixture(scope="module")
 def gpu() -> ModuleType:
     return script("gpu")
 
