@@ -5,8 +5,8 @@
 The references are `airbench94_muon.py` and `airbench96_faster.py` of KellerJordan/cifar10-airbench
 and `cifar10_speedrun.py` of hiverge/cifar10-speedrun, given by the paths of checkouts. None of
 their code is here, and nothing in them is changed, but what they say at the end of a run is taken
-down. Every contestant has a process of its own. Those of one target accuracy make one run each in
-turn, the order reversed every round.
+down. Ours run as they are, and compiled (`training.compile`). Every contestant has a process of its
+own. Those of one target accuracy make one run each in turn, the order reversed every round.
 
 - first run: wall time from the start of its process to the accuracy, with imports, loading the data
   and compilation, all compilers' caches empty
@@ -50,6 +50,7 @@ from clearsight.training.checkpoint import load_classifier
 from clearsight.training.train import train_model
 
 OURS = {94: "airnet94", 96: "airnet96"}
+COMPILED = " compiled"  # after the recipe's name: the same with training.compile
 
 Result = dict[str, float]
 MakeRun = Callable[[int], Result]
@@ -174,7 +175,8 @@ def work(name: str, script: Path | None, folder: Path, data_dir: str | None) -> 
     else:
         images = load_images("cifar10", data_dir=data_dir)
         images = replace(images, images=np.array(images.images))  # no disk while the clock runs
-        make_run = ours(load_recipe(name, {"data.validation": 0.0}), images)
+        changes = {"data.validation": 0.0, "training.compile": name.endswith(COMPILED)}
+        make_run = ours(load_recipe(name.removesuffix(COMPILED), changes), images)
     for line in sys.stdin:
         print(json.dumps(make_run(int(line))), file=answers, flush=True)
 
@@ -236,7 +238,7 @@ def compete(
 
 def contestants(target: int, checkouts: Mapping[str, Path | None]) -> dict[str, Path | None]:
     """Ours, and the references of that target whose checkouts are given, by their scripts."""
-    found: dict[str, Path | None] = {OURS[target]: None}
+    found: dict[str, Path | None] = {OURS[target]: None, OURS[target] + COMPILED: None}
     for name, (theirs, flag, _) in REFERENCES.items():
         checkout = checkouts[flag]
         if theirs != target or checkout is None:
@@ -323,9 +325,11 @@ def main() -> None:
         stage(load_images("cifar10", data_dir=given.data_dir), Path(name))
         for target, scripts in groups.items():
             found = compete(scripts, given.runs, Path(name), given.data_dir)
-            own, *others = [summary(each, target, found[each]) for each in scripts]
-            rows += [own, *others]
-            comparisons += [compare(own, other) for other in others]
+            all_of = [summary(each, target, found[each]) for each in scripts]
+            rows += all_of
+            own = [row for row in all_of if scripts[row["name"]] is None]
+            others = [row for row in all_of if scripts[row["name"]] is not None]
+            comparisons += [compare(mine, other) for mine in own for other in others]
     table = tabulated(rows)
     for line in (table["head"], *table["rows"]):
         print("".join(f"{cell:<19}" for cell in line))

@@ -10,11 +10,11 @@ from clearsight.config import (
     load_recipe,
     recipe_hash,
     recipe_names,
-    settings,
     to_toml,
 )
 from clearsight.errors import ConfigError
 from clearsight.parsing import parse, parse_duration
+from clearsight.settings import settings
 
 
 def write(path: Path, text: str) -> Path:

@@ -8,9 +8,7 @@ import dataclasses
 import hashlib
 import json
 import tomllib
-import types
-import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -101,8 +99,28 @@ class PhaseConfig:
     """`[[phases]]`: one stretch of training with its optimizer and schedule."""
 
     name: str = setting("train", "name of the phase in tables and figures")
-    epochs: float = setting(10.0, "passes over the training images", low=0.001, high=100_000)
+    epochs: float = setting(
+        10.0, "passes over the training images, in steps of whole ones", low=0.001, high=100_000
+    )
     steps: int | None = setting(None, "optimizer steps; overrides epochs", low=1)
+    shrink: float = setting(
+        1.0,
+        "side of the training images at first, as a fraction of their own: smaller ones cost "
+        "less. Validation sees them as they are",
+        low=0.5, high=1,
+    )  # fmt: skip
+    shrink_until: float = setting(
+        0.6, "fraction of the phase after which images are no longer shrunk", low=0, high=1
+    )
+    skip: float = setting(
+        0.0,
+        "fraction of the images that an epoch leaves out: those of the lowest loss when last "
+        "seen. Not for labels with many mistakes",
+        low=0, high=0.5,
+    )  # fmt: skip
+    skip_from: float = setting(
+        0.3, "fraction of the phase after which images are left out", low=0, high=1
+    )
     trains: str = setting(
         "all",
         "what trains, the rest being frozen: head, top:1 (head and last stage), top:2 …, all, "
@@ -164,6 +182,11 @@ class TrainingConfig:
         "auto", "auto: bf16 where the hardware multiplies it natively"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", "where to train")
+    compile: bool = setting(
+        False,
+        "compile the network for training (torch.compile; CUDA graphs on a GPU): takes a minute "
+        "before the first step, so for long trainings",
+    )
     label_smoothing: float = setting(0.0, "label smoothing", low=0, high=0.9)
     averaging: Literal["none", "ema", "lookahead"] = setting(
         "none", "average the weights over the steps"
@@ -231,16 +254,6 @@ class Config:
     def __post_init__(self) -> None:
         if not self.phases:
             raise ConfigError("phases: the recipe has none; give at least one [[phases]] table")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One field as help shows it, and as a flag: `--data.size`."""
-
-    flag: str
-    type: str
-    default: str
-    help: str
 
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -328,31 +341,6 @@ def recipe_hash(config: Config) -> str:
     return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
 
 
-def settings() -> Iterator[tuple[str, list[Setting]]]:
-    """(table, its settings), for help and the reference."""
-    for section in dataclasses.fields(Config):
-        if section.name == "name":
-            continue
-        cls: Any = PhaseConfig if section.name == "phases" else section.default_factory
-        prefix = "phases.0" if section.name == "phases" else section.name
-        hints = typing.get_type_hints(cls)
-        rows = []
-        for f in dataclasses.fields(cls):
-            if not f.metadata["show"]:
-                continue
-            unit = f" ({f.metadata['unit']})" if f.metadata["unit"] else ""
-            default = "" if f.default is None else str(f.default)
-            rows.append(
-                Setting(
-                    f"--{prefix}.{f.name}",
-                    _type_name(hints[f.name]),
-                    default,
-                    f.metadata["help"] + unit,
-                )
-            )
-        yield section.name, rows
-
-
 def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
     """Put `value` into the raw table at a dotted name; lists take an index (`phases.0.lr`)."""
     *parents, last = dotted.split(".")
@@ -390,11 +378,3 @@ def _own_values(config: Any) -> dict[str, Any]:
         elif value != f.default:
             own[f.name] = value
     return own
-
-
-def _type_name(kind: Any) -> str:
-    if typing.get_origin(kind) is Literal:
-        return "|".join(typing.get_args(kind))
-    if isinstance(kind, types.UnionType):
-        kind = next(k for k in typing.get_args(kind) if k is not type(None))
-    return {int: "INT", float: "NUMBER", str: "TEXT", bool: "BOOL"}[kind]

@@ -98,7 +98,8 @@ def test_ours_trains_by_its_recipe_with_the_runs_number_as_seed(
 
 def test_references_are_found_in_the_checkouts_given(gpu: ModuleType, script: Path) -> None:
     checkouts = {"airbench": script.parent, "speedrun": None}
-    assert gpu.contestants(94, checkouts) == {"airnet94": None, "airbench94_muon": script}
+    found = gpu.contestants(94, checkouts)
+    assert found == {"airnet94": None, "airnet94 compiled": None, "airbench94_muon": script}
     with pytest.raises(SystemExit, match=r"--airbench: found no .*airbench96_faster\.py"):
         gpu.contestants(96, checkouts)
 

@@ -9,9 +9,10 @@ import pytest
 
 import clearsight
 from clearsight.cli import main
-from clearsight.config import Config, settings
+from clearsight.config import Config
 from clearsight.errors import DataError
 from clearsight.runs import create_run
+from clearsight.settings import settings
 
 RECIPE = '[data]\nsource = "digits"\n[[phases]]\nepochs = 1\n'
 

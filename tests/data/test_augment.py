@@ -126,6 +126,15 @@ def test_alternating_flip_starts_even_and_unrelated_to_order() -> None:
     assert repeats == pytest.approx(0.5, abs=0.01)
 
 
+def test_alternating_flip_may_go_by_a_count_of_each_image() -> None:
+    indices = torch.arange(100)
+    counts = indices % 3
+    flipped = alternating_flip(indices, counts)
+    for count in range(3):
+        own = counts == count
+        assert torch.equal(flipped[own], alternating_flip(indices, count)[own])
+
+
 def test_rotation_reaches_the_angle_and_no_further() -> None:
     side = 33
     line = torch.zeros(200, side, side, 3, dtype=torch.uint8)

@@ -11,7 +11,7 @@ CPU = torch.device("cpu")
 
 
 def indices(batches: Batches, epoch: int) -> list[int]:
-    return torch.cat([batch.indices for batch in batches.epoch(epoch)]).tolist()
+    return torch.cat(batches.indices(epoch)).tolist()
 
 
 def test_an_epoch_shows_each_image_once_in_an_order_of_its_own(images: ImageSet) -> None:
@@ -27,18 +27,38 @@ def test_an_epoch_shows_each_image_once_in_an_order_of_its_own(images: ImageSet)
 
 def test_pixels_and_labels_belong_to_the_indices(images: ImageSet) -> None:
     part = np.array([7, 3, 90, 41])
-    (batch,) = Batches(images, part, batch=100, seed=0, device=CPU).epoch(0)
+    batches = Batches(images, part, batch=100, seed=0, device=CPU)
+    (places,) = batches.indices(0)
+    batch = batches.take(places)
     where = part[batch.indices.numpy()]
     assert np.array_equal(batch.images.numpy(), images.images[where])
     assert np.array_equal(batch.labels.numpy(), images.labels[where])
 
 
-def test_the_indices_alone_are_those_of_the_batches(images: ImageSet) -> None:
+def test_shrunk_batches_show_the_same_images_smaller(images: ImageSet) -> None:
+    batches = Batches(images, np.arange(50), batch=20, seed=3, device=CPU)
+    smaller = batches.shrunk(0.5)
+    assert batches.shrunk(1.0) is batches
+    assert indices(smaller, 1) == indices(batches, 1)
+    for places in batches.indices(1):
+        small, own = smaller.take(places), batches.take(places)
+        assert small.images.shape == (20, 16, 16, 3)
+        assert small.images.dtype == torch.uint8
+        assert torch.equal(small.labels, own.labels)
+        # Resampling keeps what an image looks like from afar.
+        means = [each.images.float().mean((1, 2)) for each in (small, own)]
+        assert torch.allclose(*means, atol=3.0)
+
+
+def test_an_epoch_may_leave_images_out(images: ImageSet) -> None:
     batches = Batches(images, np.arange(10, 60), batch=20, seed=3, device=CPU)
-    places = batches.indices(4)
-    assert [len(each) for each in places] == [20, 20]  # the smaller last one is dropped as well
-    assert torch.cat(places).tolist() == indices(batches, 4)
-    assert max(torch.cat(places).tolist()) < 50  # places in the part, not in the data set
+    assert [len(each) for each in batches.indices(4)] == [20, 20]  # the smaller last is dropped
+    kept = torch.arange(50) % 2 == 0
+    (places,) = batches.indices(4, kept)
+    assert len(places) == 20
+    assert all(place % 2 == 0 for place in places.tolist())
+    few = batches.indices(4, torch.arange(50) < 7)
+    assert [sorted(each.tolist()) for each in few] == [list(range(7))]
 
 
 def test_the_last_smaller_batch_is_dropped(images: ImageSet) -> None:
@@ -51,7 +71,8 @@ def test_balanced_sampling_draws_classes_equally_often(images: ImageSet) -> None
     by_class = [np.flatnonzero(images.labels == k) for k in range(3)]
     part = np.concatenate([by_class[0], by_class[1][:4], by_class[2][:4]])  # 40 : 4 : 4
     batches = Batches(images, part, batch=48, seed=0, device=CPU, balanced=True)
-    labels = torch.cat([b.labels for e in range(20) for b in batches.epoch(e)])
+    places = torch.cat([each for epoch in range(20) for each in batches.indices(epoch)])
+    labels = batches.take(places).labels
     shares = torch.bincount(labels) / len(labels)
     assert shares.tolist() == pytest.approx([1 / 3] * 3, abs=0.06)
 

@@ -3,10 +3,11 @@ from pathlib import Path
 import pytest
 
 from clearsight.cli.reference import command_problem, commands, generators
-from clearsight.config import recipe_names, settings
+from clearsight.config import recipe_names
 from clearsight.documents.places import render
 from clearsight.documents.reference import configuration, recipes
 from clearsight.errors import UsageError
+from clearsight.settings import settings
 
 
 def test_every_setting_is_in_the_reference_with_its_default() -> None:

@@ -39,6 +39,17 @@ def test_the_epochs_a_plan_gives_are_counted_from_the_phases_first(
     assert planned_epochs(position, Plan(((0, steps),)), 2) == expected
 
 
+def test_epochs_that_leave_images_out_are_more() -> None:
+    assert planned_epochs(Position(), Plan(((0, 100),)), 10, skip=0.5) == range(20)
+
+
+def test_dearer_steps_to_come_are_foreseen() -> None:
+    # 10 s for 10 steps; a tenth of the steps left cost as much, the others three times that.
+    position = Position(step=10, seconds=10.0)
+    plan = Clock(290.0, 10, Position()).refit(Plan(((0, 20),)), position, ahead=2.8)
+    assert plan.total == 10 + 100
+
+
 def steps_taken(budget: float, per_step: float, validation: float, steps_per_epoch: int) -> int:
     """Steps of a run whose every step and validation takes the same time."""
     position, plan = Position(), Plan(((0, 1),))
@@ -50,7 +61,7 @@ def steps_taken(budget: float, per_step: float, validation: float, steps_per_epo
         plan = clock.refit(plan, position)
         if position.step % steps_per_epoch == 0:
             position.seconds += validation
-            plan = clock.refit(plan, position, epoch_end=True)
+            clock.restart(position)
     return position.step
 
 

@@ -12,12 +12,12 @@ import torch
 from clearsight.config import Config, load_recipe, parse
 from clearsight.data.images import ImageSet
 from clearsight.data.splits import split
-from clearsight.errors import RunError, TrainingError
+from clearsight.errors import ConfigError, RunError, TrainingError
 from clearsight.progress import Silent
 from clearsight.runs import Run, create_run, read_csv
 from clearsight.training.checkpoint import load_classifier
 from clearsight.training.loop import Interrupted
-from clearsight.training.train import train_model
+from clearsight.training.train import new_classifier, train_model
 
 PHASE = {"epochs": 3, "lr": 0.1, "schedule": "linear"}
 
@@ -164,6 +164,42 @@ def test_uneven_classes_can_be_balanced(tmp_path: Path, images: ImageSet, balanc
 def test_every_augmentation_trains(tmp_path: Path, images: ImageSet, augment: dict) -> None:
     run = trained(tmp_path / "run", small(augment=augment), images)
     assert torch.tensor(read_csv(run.history)[-1]["train_loss"]).isfinite()
+
+
+def test_a_phase_may_shrink_its_first_images(tmp_path: Path, images: ImageSet) -> None:
+    config = small(PHASE | {"epochs": 2, "shrink": 0.5, "shrink_until": 0.5})
+    parts = split(images, config.data)
+    model = new_classifier(config, images, parts)
+    seen: list[tuple[bool, int]] = []
+    model.register_forward_pre_hook(lambda m, given: seen.append((m.training, given[0].shape[1])))
+    train_model(create_run(tmp_path / "run", config, {}), config, images, parts, model=model)
+    stretches = [each for each, before in zip(seen, [None, *seen], strict=False) if each != before]
+    # Validation is on the images as they are, so that its numbers compare.
+    assert stretches == [(True, 16), (False, 32), (True, 32), (False, 32)]
+
+
+def test_images_in_front_of_frozen_stages_are_not_shrunk(tmp_path: Path, images: ImageSet) -> None:
+    config = small(PHASE, PHASE | {"shrink": 0.75, "trains": "head"})
+    with pytest.raises(ConfigError, match=r"phases\.1\.shrink: found 0.75 in .* trains head"):
+        trained(tmp_path / "run", config, images)
+    assert not (tmp_path / "run" / "history.csv").exists()  # refused before any work
+
+
+def test_a_phase_that_leaves_images_out_has_shorter_epochs_and_resumes_to_the_same_bytes(
+    tmp_path: Path, images: ImageSet
+) -> None:
+    phase = PHASE | {"epochs": 4, "skip": 0.4, "shrink": 0.5, "shrink_until": 0.5}
+    config = small(phase, training={"batch": 10})
+    whole = trained(tmp_path / "whole", config, images)
+    steps = [int(row["step"]) for row in read_csv(whole.history)]
+    assert steps == [6, 12, 15, 18, 21, 24]
+    run = create_run(tmp_path / "broken", config, {})
+    parts = split(images, config.data)
+    with pytest.raises(Interrupted):
+        train_model(run, config, images, parts, progress=StopAt(4))
+    train_model(run, config, images, parts, resume=True)
+    assert weights(run) == weights(whole)
+    assert run.history.read_bytes() == whole.history.read_bytes()
 
 
 def test_muon_trains_airnet(tmp_path: Path, images: ImageSet) -> None:

@@ -259,7 +259,7 @@ def show_recipe(config: "Config", text: str, *, as_json: bool) -> None:
 
 def show_settings() -> None:
     """Every field of the configuration with its meaning, unit, type and default."""
-    from clearsight.config import settings
+    from clearsight.settings import settings
 
     width, column = min(shutil.get_terminal_size().columns, 100), 34
     indent = " " * column

@@ -10,7 +10,6 @@ from cyclopts import App, CycloptsError
 
 from clearsight.cli.commands import app
 from clearsight.cli.overrides import take_overrides
-from clearsight.config import settings
 from clearsight.documents.budgets import budget_table
 from clearsight.documents.lesson import lesson_table
 from clearsight.documents.places import Generators, table
@@ -19,6 +18,7 @@ from clearsight.documents.scaling import scaling_table
 from clearsight.errors import UsageError
 from clearsight.ledger import read_entries
 from clearsight.parsing import did_you_mean
+from clearsight.settings import settings
 
 EVERYWHERE = {"--help", "-h", "--version", "--debug"}
 

@@ -22,7 +22,7 @@ def augment(
     labels: Tensor,
     *,
     config: AugmentConfig,
-    epoch: int,
+    epoch: int | Tensor,
     indices: Tensor,
     generator: torch.Generator,
     classes: int,
@@ -33,6 +33,8 @@ def augment(
     - `labels`: int64 [N]
     - `indices`: int64 [N], each image's place in the training set: together with `epoch` it says
       whether the alternating flip turns it
+    - `epoch`: number of the epoch, or where epochs leave images out, int64 [N], how often each was
+      shown before
     - targets: `labels`, or float32 [N, `classes`] with rows that sum to 1 under Mixup or CutMix
 
     All on the device of `images`; `generator` may live on another. Raises `ConfigError` for a
@@ -49,11 +51,12 @@ def augment(
     return images, labels
 
 
-def alternating_flip(indices: Tensor, epoch: int) -> Tensor:
+def alternating_flip(indices: Tensor, epoch: int | Tensor) -> Tensor:
     """bool [N]: which images are mirrored in `epoch`; every image is in every second epoch.
 
-    Which epoch an image begins with comes from a hash of its index (the finaliser of MurmurHash3),
-    so half of the images are mirrored at a time. After Jordan 2024 (arXiv:2404.00498), section 3.6.
+    Where `epoch` is a tensor, it is each image's own. Which epoch an image begins with comes from a
+    hash of its index (the finaliser of MurmurHash3), so half of the images are mirrored at a time.
+    After Jordan 2024 (arXiv:2404.00498), section 3.6.
     """
     h = indices & 0xFFFFFFFF
     for factor, shift in ((0x85EBCA6B, 16), (0xC2B2AE35, 13)):
@@ -62,7 +65,11 @@ def alternating_flip(indices: Tensor, epoch: int) -> Tensor:
 
 
 def _flip_and_translate(
-    images: Tensor, config: AugmentConfig, epoch: int, indices: Tensor, generator: torch.Generator
+    images: Tensor,
+    config: AugmentConfig,
+    epoch: int | Tensor,
+    indices: Tensor,
+    generator: torch.Generator,
 ) -> Tensor:
     """Mirrors, then shifts by up to ± `translate` px, as by reflected padding and crop.
 

@@ -1,14 +1,17 @@
 """Batches: training images on the device as uint8, in a seeded order of their own each epoch."""
 
-from collections.abc import Iterator
+import copy
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from clearsight.data.images import ImageSet
 from clearsight.runtime import generator
+
+RESAMPLED_AT_ONCE = 5000  # images: room for their float copies
 
 
 @dataclass(frozen=True)
@@ -48,21 +51,39 @@ class Batches:
         self.seed = seed
         self.balanced = balanced
 
+    def shrunk(self, factor: float) -> "Batches":
+        """The same batches of images whose side is `factor` (up to 1) of their own.
+
+        The pixels are resampled once, all of them (bilinear, antialiased).
+        """
+        if factor == 1:
+            return self
+        other = copy.copy(self)
+        side = round(factor * self.images.shape[1])
+        parts = self.images.split(RESAMPLED_AT_ONCE)
+        other.images = torch.cat([_resample(part, side) for part in parts])
+        return other
+
     def __len__(self) -> int:
         """Steps of an epoch."""
         return len(self.images) // self.batch
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The batches of `epoch`, counted from 0."""
-        for indices in self.indices(epoch):
-            # index_select, for indexing with a tensor is several times slower on a CPU.
-            images = self.images.index_select(0, indices)
-            yield Batch(images, self.labels.index_select(0, indices), indices)
+    def take(self, places: Tensor) -> Batch:
+        """The batch of the images at `places`, int64 [N] on the device."""
+        # index_select, for indexing with a tensor is several times slower on a CPU.
+        images = self.images.index_select(0, places)
+        return Batch(images, self.labels.index_select(0, places), places)
 
-    def indices(self, epoch: int) -> list[Tensor]:
-        """int64 [N] each, on the device: the places in the part of every batch of `epoch`."""
+    def indices(self, epoch: int, kept: Tensor | None = None) -> list[Tensor]:
+        """int64 [N] each, on the device: the places in the part of every batch of `epoch`.
+
+        `epoch` counts from 0. `kept`, bool over the part, leaves images out: there are fewer
+        batches then, one at least.
+        """
         order = self._order(epoch).to(self.images.device)
-        return list(order.split(self.batch)[: len(self)])
+        if kept is not None:
+            order = order[kept[order]]
+        return list(order.split(self.batch)[: max(1, len(order) // self.batch)])
 
     def _order(self, epoch: int) -> Tensor:
         draw = generator(self.seed, "order", epoch)
@@ -71,6 +92,18 @@ class Batches:
         labels = self.labels.cpu()
         weights = 1.0 / torch.bincount(labels).double()[labels]
         return torch.multinomial(weights, len(labels), replacement=True, generator=draw)
+
+
+def _resample(images: Tensor, side: int) -> Tensor:
+    """uint8 [N, H, W, 3] → uint8 [N, side, side, 3]."""
+    pixels = images.permute(0, 3, 1, 2)
+    # Only the CPU resamples uint8; it rounds to whole values as is done here.
+    if images.device.type != "cpu":
+        pixels = pixels.float()
+    pixels = F.interpolate(pixels, size=(side, side), mode="bilinear", antialias=True)
+    if images.device.type != "cpu":
+        pixels = pixels.round().to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).contiguous()
 
 
 def channel_statistics(images: ImageSet, part: np.ndarray) -> tuple[list[float], list[float]]:

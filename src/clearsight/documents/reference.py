@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.bundle import SCHEMA
-from clearsight.config import RECIPES, recipe_names, settings
+from clearsight.config import RECIPES, recipe_names
 from clearsight.documents.places import results_table, table
 from clearsight.ledger import RESULTS, read_entries, shipped_hash
+from clearsight.settings import settings
 
 
 def configuration() -> str:

@@ -67,8 +67,10 @@ class AirNet(nn.Module):
     def __init__(self, widths: tuple[int, int, int], group: type[Group] = Group) -> None:
         super().__init__()
         self.whiten = nn.Conv2d(3, 24, kernel_size=2)
-        self.whiten.weight.requires_grad_(False)
         nn.init.zeros_(cast(Tensor, self.whiten.bias))
+        # Frozen whole: the first group, whose maps are the largest, then needs no gradient of its
+        # input. To train the bias made no difference.
+        self.whiten.requires_grad_(False)
         self.activation = nn.GELU(approximate="tanh")
         channels = (24, *widths)
         self.groups = nn.Sequential(*(group(a, b) for a, b in zip(channels, widths, strict=False)))

@@ -35,10 +35,14 @@ def save_state(
     model: Classifier,
     averaging: Averaging,
     optimizers: Sequence[Optimizer],
+    curriculum: Mapping[str, Tensor],
     about: Mapping[str, Any],
 ) -> None:
-    """The weights and all that resuming needs; replaces `folder` whole."""
-    tensors = {}
+    """The weights and all that resuming needs; replaces `folder` whole.
+
+    `curriculum` is the state of the phase's.
+    """
+    tensors = {f"curriculum.{name}": tensor for name, tensor in curriculum.items()}
     for number, optimizer in enumerate(optimizers):
         for index, values in optimizer.state_dict()["state"].items():
             for key, value in values.items():
@@ -77,11 +81,17 @@ def load_about(folder: Path) -> dict[str, Any]:
 
 
 def load_state(
-    folder: Path, model: Classifier, averaging: Averaging, optimizers: Sequence[Optimizer]
+    folder: Path,
+    model: Classifier,
+    averaging: Averaging,
+    optimizers: Sequence[Optimizer],
+    curriculum: Mapping[str, Tensor],
 ) -> None:
-    """Weights, averages and optimizer state as `save_state` left them."""
+    """Weights, averages, optimizer and curriculum as `save_state` left them, in place."""
     load_weights(folder, model)
     tensors = _read(folder / STATE)
+    for name, tensor in curriculum.items():
+        tensor.copy_(tensors[f"curriculum.{name}"])
     with torch.no_grad():
         for name in averaging.slow:
             averaging.slow[name].copy_(tensors[f"slow.{name}"])

@@ -30,24 +30,25 @@ class Clock:
         self.next_refit = 0.0
         self.marks: list[tuple[int, float]] = [(position.step, position.seconds)]
 
-    def refit(self, plan: Plan, position: Position, *, epoch_end: bool = False) -> Plan:
+    def restart(self, position: Position) -> None:
+        """Begins a new stretch: what follows has another speed, or a validation lies between."""
+        self.marks = [(position.step, position.seconds)]
+
+    def refit(self, plan: Plan, position: Position, ahead: float = 1.0) -> Plan:
         """The plan that ends with the budget, when a refit is due; else the plan as it is.
 
         Due after the first steps (1, 2, 4 … in number), then each time a share of the budget has
-        passed. The speed is that of the latest stretch, for a shared machine's varies.
+        passed. The speed is that of the latest stretch, for a shared machine's varies; `ahead` is
+        the mean cost of the steps to come, in steps as they were in that stretch.
         """
         step, seconds = position.step, position.seconds
-        if epoch_end:
-            # The stretch since the last mark contains a validation: start a new one.
-            self.marks = [(step, seconds)]
-            return plan
         early = step & (step - 1) == 0
         if self.budget is None or not (early or seconds >= self.next_refit):
             return plan
         self.next_refit = seconds + REFIT_SHARE * self.budget
         since_step, since_seconds = self.marks[-REFIT_STRETCH:][0]
         self.marks.append((step, seconds))
-        per_step = (seconds - since_seconds) / (step - since_step)
+        per_step = ahead * (seconds - since_seconds) / (step - since_step)
         # Each epoch costs a validation too, and so does the last, unfinished one.
         per_step += self.validation_seconds / self.steps_per_epoch
         left = self.budget - seconds - self.validation_seconds

@@ -11,9 +11,12 @@ from torch import Tensor, nn
 
 from clearsight.config import AugmentConfig, PhaseConfig
 from clearsight.data.augment import augment
+from clearsight.data.batches import Batches
 from clearsight.evaluation.metrics import predict_probabilities
+from clearsight.models.compiling import compiled
 from clearsight.models.stages import can_cut, run_rest, stages
 from clearsight.runtime import generator
+from clearsight.training.curriculum import Curriculum
 from clearsight.training.features import Chunk, Features, Frozen, View, compute_features
 from clearsight.training.freezing import frozen_depth
 from clearsight.training.job import Job
@@ -28,38 +31,43 @@ class Example:
     - `inputs`: what `Feed.forward` takes; uint8 images [N, H, W, 3], or features
     - `targets`: int64 [N], or float32 [N, K] under Mixup or CutMix
     - `labels`: int64 [N]
+    - `indices`: int64 [N], places in the training part
     """
 
     inputs: Tensor
     targets: Tensor
     labels: Tensor
+    indices: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
 class Feed:
     """Where a phase gets its examples, and what is left to compute of the model.
 
-    - `epoch`: number of an epoch in the run, from 0 → its examples, step by step
+    - `epoch`: number of an epoch in the run, from 0, and the places of its batches → its
+      examples, step by step
     - `forward`: inputs → logits [N, K]
     - `probabilities`: gives float32 [N, K] of the validation part; None where there is none
     - `cached`: whether the frozen stages are computed already
     """
 
-    epoch: Callable[[int], Iterator[Example]]
+    epoch: Callable[[int, list[Tensor]], Iterator[Example]]
     forward: Callable[[Tensor], Tensor]
     probabilities: Callable[[], np.ndarray] | None
     cached: bool
 
 
-def feed_for(job: Job, phase: PhaseConfig, epochs: range) -> Feed:
+def feed_for(job: Job, phase: PhaseConfig, epochs: range, curriculum: Curriculum) -> Feed:
     """The feed of a phase whose parameters are frozen already; `epochs` are those it may take.
+
+    `curriculum` says at every step whether its images are shrunk.
 
     Where the first stages are frozen it goes over `cache.views` fixed views of the images, and
     over what those stages make of them if that can be cached. The result is the same either way.
     """
     depth = 0 if phase.trains == "all" else frozen_depth(job.model)
     if not depth or not job.cache.views:
-        return _feed(job, partial(_fresh, job))
+        return _feed(job, partial(_fresh, job, job.batches.shrunk(phase.shrink), curriculum))
     # Unaugmented, all views would be the same one.
     views = job.cache.views if job.augment != AugmentConfig() else 1
     features = None
@@ -106,7 +114,7 @@ class FromFeatures(nn.Module):
         return self.rest(self.features.take(positions, self.device))
 
 
-def _feed(job: Job, epoch: Callable[[int], Iterator[Example]]) -> Feed:
+def _feed(job: Job, epoch: Callable[[int, list[Tensor]], Iterator[Example]]) -> Feed:
     """A feed of images, for the whole model."""
     probabilities = None
     if job.validation is not None:
@@ -114,34 +122,45 @@ def _feed(job: Job, epoch: Callable[[int], Iterator[Example]]) -> Feed:
             predict_probabilities, job.model, job.validation[0],
             device=job.device, precision=job.precision,
         )  # fmt: skip
-    return Feed(epoch=epoch, forward=job.model, probabilities=probabilities, cached=False)
+    forward = job.model
+    if job.training.compile:
+        forward = compiled(job.model, job.device, job.precision)
+    return Feed(epoch=epoch, forward=forward, probabilities=probabilities, cached=False)
 
 
-def _fresh(job: Job, epoch: int) -> Iterator[Example]:
+def _fresh(
+    job: Job, shrunk: Batches, curriculum: Curriculum, epoch: int, order: list[Tensor]
+) -> Iterator[Example]:
     draw = generator(job.training.seed, "augment", epoch, device=job.device)
-    for batch in job.batches.epoch(epoch):
+    for places in order:
+        batch = (shrunk if curriculum.shrinks else job.batches).take(places)
         images, targets = augment(
-            batch.images, batch.labels, config=job.augment, epoch=epoch, indices=batch.indices,
-            generator=draw, classes=len(job.model.classes),
+            batch.images, batch.labels, config=job.augment, epoch=curriculum.turn(epoch, places),
+            indices=places, generator=draw, classes=len(job.model.classes),
         )  # fmt: skip
-        yield Example(images, targets, batch.labels)
+        yield Example(images, targets, batch.labels, places)
 
 
-def _fixed(job: Job, pixels: Callable[[int], Chunk], views: int, epoch: int) -> Iterator[Example]:
+def _fixed(
+    job: Job, pixels: Callable[[int], Chunk], views: int, epoch: int, order: list[Tensor]
+) -> Iterator[Example]:
     images, targets = pixels(epoch % views)
-    for places in job.batches.indices(epoch):
+    for places in order:
         labels = job.batches.labels.index_select(0, places)
-        yield Example(images.index_select(0, places), targets.index_select(0, places), labels)
+        inputs = images.index_select(0, places)
+        yield Example(inputs, targets.index_select(0, places), labels, places)
 
 
-def _cached(job: Job, features: dict[int, Features], views: int, epoch: int) -> Iterator[Example]:
+def _cached(
+    job: Job, features: dict[int, Features], views: int, epoch: int, order: list[Tensor]
+) -> Iterator[Example]:
     view = features[epoch % views]
-    for places in job.batches.indices(epoch):
+    for places in order:
         labels = job.batches.labels.index_select(0, places)
         targets = labels
         if view.targets is not None:
             targets = view.targets.index_select(0, places.to(view.targets.device)).to(job.device)
-        yield Example(view.take(places, job.device), targets, labels)
+        yield Example(view.take(places, job.device), targets, labels, places)
 
 
 def _features(

@@ -18,14 +18,13 @@ from clearsight.config import PhaseConfig
 from clearsight.errors import TrainingError
 from clearsight.runtime import autocast, seeded
 from clearsight.training.clock import Clock
+from clearsight.training.curriculum import Curriculum
 from clearsight.training.feeds import Feed
 from clearsight.training.freezing import set_modes
 from clearsight.training.job import Job
 from clearsight.training.optimizers import set_rate
 from clearsight.training.phases import Position
 from clearsight.training.schedules import Plan, factor, out_of_patience, plateau_factor
-
-FINITE_CHECK_STEPS = 50  # looking at a loss on a GPU waits for it, so it is done now and then
 
 
 class Interrupted(KeyboardInterrupt):
@@ -37,6 +36,7 @@ def run_phase(  # noqa: PLR0915 - one piece on purpose: the order of its lines i
     phase: PhaseConfig,
     plan: Plan,
     feed: Feed,
+    curriculum: Curriculum,
     *,
     budget: float | None,
     position: Position,
@@ -47,9 +47,9 @@ def run_phase(  # noqa: PLR0915 - one piece on purpose: the order of its lines i
 
     `keep(position, is_best)` is called after each epoch, to keep what was reached.
     """
-    model, training, steps_per_epoch = job.model, job.training, len(job.batches)
+    model, training = job.model, job.training
     started = time.perf_counter() - position.seconds
-    clock = Clock(budget, steps_per_epoch, position, most=plan.total if feed.cached else None)
+    clock = Clock(budget, len(job.batches), position, most=plan.total if feed.cached else None)
     with interruptible() as interrupted, ExitStack() as tasks:
         while (reason := end_reason(phase, plan, position, budget)) is None:
             epoch_start, first_step = time.perf_counter(), position.step
@@ -57,10 +57,13 @@ def run_phase(  # noqa: PLR0915 - one piece on purpose: the order of its lines i
             scale = plateau_factor(position.validation_losses(), phase.plateau)
             set_modes(model, phase)
             tasks.enter_context(seeded(training.seed, "dropout", position.epoch))
-            steps = min(steps_per_epoch, plan.total - position.step)
+            curriculum.progress = plan.progress(position.step)
+            order = job.batches.indices(position.epoch, curriculum.kept())
+            clock.steps_per_epoch = len(order)
+            steps = min(len(order), plan.total - position.step)
             bar = tasks.enter_context(job.progress.task(f"epoch {position.epoch + 1}", steps))
-            for batch in feed.epoch(position.epoch):
-                share = factor(phase, plan.progress(position.step)) * scale
+            for batch in feed.epoch(position.epoch, order):
+                share = factor(phase, curriculum.progress) * scale
                 floor = phase.plateau_floor if scale < 1 else 0.0
                 rate = set_rate(optimizers, phase.lr, share, floor)
                 with autocast(job.device, job.precision):
@@ -80,13 +83,21 @@ def run_phase(  # noqa: PLR0915 - one piece on purpose: the order of its lines i
                 position.step += 1
                 job.averaging.update(position.step)
 
+                curriculum.note(
+                    batch.indices, logits.detach(), batch.targets, training.label_smoothing
+                )
                 seen += len(batch.labels)
                 losses.append(loss.detach())
                 right += (logits.detach().argmax(1) == batch.labels).sum()
-                if position.step % FINITE_CHECK_STEPS == 0 or job.device.type == "cpu":
-                    check_finite(losses[-FINITE_CHECK_STEPS:], position, rate)
+                # To look at a loss on a GPU is to wait for it: there, at the end of the epoch.
+                if job.device.type == "cpu":
+                    check_finite(losses[-1:], position, rate)
                 position.seconds = time.perf_counter() - started
-                plan = clock.refit(plan, position)
+                plan = clock.refit(plan, position, curriculum.ahead)
+                shrunk = curriculum.shrinks
+                curriculum.progress = plan.progress(position.step)
+                if curriculum.shrinks != shrunk:
+                    clock.restart(position)
                 bar(1)
                 if interrupted() or position.step >= plan.total:
                     break
@@ -111,7 +122,7 @@ def run_phase(  # noqa: PLR0915 - one piece on purpose: the order of its lines i
             position.history.append(row)
             clock.validation_seconds = time.perf_counter() - epoch_start - trained_seconds
             position.seconds = time.perf_counter() - started
-            plan = clock.refit(plan, position, epoch_end=True)
+            clock.restart(position)
             position.plan = plan.knots
             timing = {
                 "phase": position.phase + 1,

@@ -73,11 +73,17 @@ def phase_budget(config: Config, position: Position) -> float | None:
     return max(left, 0.0) * epochs[0] / sum(epochs)
 
 
-def planned_epochs(position: Position, plan: Plan, steps_per_epoch: int) -> range:
-    """Numbers, from 0 in the run, of the epochs that `plan` gives the phase at work."""
+def planned_epochs(
+    position: Position, plan: Plan, steps_per_epoch: int, skip: float = 0.0
+) -> range:
+    """Numbers, from 0 in the run, of the epochs that `plan` gives the phase at work, at most.
+
+    `skip` is the fraction of the images that they may leave out.
+    """
     done = sum(row["phase"] == position.phase + 1 for row in position.history)
     first = position.epoch - done
-    return range(first, first + math.ceil(plan.total / steps_per_epoch))
+    shortest = max(1, math.floor(steps_per_epoch * (1 - skip)))
+    return range(first, first + math.ceil(plan.total / shortest))
 
 
 def resolved(config: Config, position: Position) -> Config:

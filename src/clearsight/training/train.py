@@ -11,6 +11,7 @@ from clearsight.config import Config, to_toml
 from clearsight.data.batches import Batches, channel_statistics
 from clearsight.data.images import ImageSet
 from clearsight.data.splits import Split
+from clearsight.errors import ConfigError
 from clearsight.models.classifier import Classifier
 from clearsight.models.registry import rebuild, start
 from clearsight.progress import Progress, Silent
@@ -18,6 +19,7 @@ from clearsight.runs import Run, write_csv, write_text
 from clearsight.runtime import pick_device, pick_precision, seeded, tune_allocator
 from clearsight.training import checkpoint
 from clearsight.training.averaging import Averaging
+from clearsight.training.curriculum import Curriculum
 from clearsight.training.feeds import feed_for
 from clearsight.training.freezing import freeze, selected
 from clearsight.training.job import Job
@@ -89,6 +91,7 @@ def train_model(
         selected(model, phase.trains, f"phases.{number}.trains")
         for number, phase in enumerate(config.phases)
     ]
+    check_shrinking(config)
     trainable = {name for name, p in model.named_parameters() if p.requires_grad}
     position = Position()
     about = model.describe() | {
@@ -105,25 +108,26 @@ def train_model(
         if is_best:
             checkpoint.save_weights(run.best, model, job.averaging, about | position.history[-1])
         state = about | position.history[-1] | {"position": position.to_dict()}
-        checkpoint.save_state(run.last, model, job.averaging, optimizers, state)
+        checkpoint.save_state(run.last, model, job.averaging, optimizers, curriculum.state(), state)
 
     while position.phase < len(config.phases):
         phase = config.phases[position.phase]
         freeze(model, trained[position.phase], trainable)
         optimizers = build_optimizers(model, phase)
         plan = first_plan(phase, len(job.batches))
-        epochs = planned_epochs(position, plan, len(job.batches))
+        epochs = planned_epochs(position, plan, len(job.batches), phase.skip)
+        curriculum = Curriculum(phase, len(job.batches.images), device)
         if resuming:
-            checkpoint.load_state(run.last, model, job.averaging, optimizers)
+            checkpoint.load_state(run.last, model, job.averaging, optimizers, curriculum.state())
             plan = Plan(position.plan) if position.plan else plan
             resuming = False
 
         started = time.perf_counter()
-        feed = feed_for(job, phase, epochs)
+        feed = feed_for(job, phase, epochs, curriculum)
         position.seconds += time.perf_counter() - started
         budget = phase_budget(config, position)
         reason = run_phase(
-            job, phase, plan, feed,
+            job, phase, plan, feed, curriculum,
             budget=budget, position=position, optimizers=optimizers, keep=keep,
         )  # fmt: skip
         del feed  # its features are not to lie in memory beside the next phase's
@@ -137,6 +141,16 @@ def train_model(
     checkpoint.save_weights(run.last, model, job.averaging, state)
     write_text(run.recipe, to_toml(resolved(config, position)))
     return position.phases
+
+
+def check_shrinking(config: Config) -> None:
+    """Raises `ConfigError` where a phase would shrink images in front of frozen stages."""
+    for number, phase in enumerate(config.phases):
+        if phase.shrink < 1 and phase.trains != "all":
+            raise ConfigError(
+                f"phases.{number}.shrink: found {phase.shrink:g} in a phase that trains "
+                f"{phase.trains}; what is frozen sees images of one size, so leave shrink out"
+            )
 
 
 def new_classifier(config: Config, images: ImageSet, split: Split) -> Classifier:

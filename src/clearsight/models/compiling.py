@@ -1,0 +1,41 @@
+"""A network compiled by torch.compile, its failures told in one sentence."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from clearsight.errors import ConfigError, TrainingError
+from clearsight.runtime import Precision
+
+
+def compiled(
+    model: nn.Module, device: torch.device, precision: Precision
+) -> Callable[[Tensor], Tensor]:
+    """The forward pass of `model`, and its backward pass with it, compiled at the first call.
+
+    It shares the weights of `model`, and is compiled once more for images of another size. On a GPU
+    its kernels are replayed as CUDA graphs. Raises `TrainingError` where torch can't compile it (on
+    a CPU it needs a C++ compiler), and `ConfigError` for bf16 on a CPU.
+    """
+    if device.type == "cpu" and precision == "bf16":
+        # torch 2.15: gradients compiled under the CPU's autocast are NaN.
+        raise ConfigError(
+            "training.compile: found it on, with bf16 on a CPU, where compiled gradients are "
+            'wrong; leave it out, or set training.precision = "fp32"'
+        )
+    mode = "reduce-overhead" if device.type == "cuda" else "default"
+    inner = torch.compile(model, mode=mode, dynamic=False)
+
+    def forward(images: Tensor) -> Tensor:
+        from torch._dynamo.exc import TorchDynamoException
+
+        try:
+            return inner(images)
+        except TorchDynamoException as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise TrainingError(
+                f"training.compile: torch can't compile this network here ({reason}); leave it out"
+            ) from error
+
+    return forward
