@@ -9,6 +9,7 @@ the steps.
 """
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own talk; read by torch's import
 import torch
 import torch.nn.functional as F
 from torch.profiler import profile
