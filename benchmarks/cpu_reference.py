@@ -5,12 +5,12 @@
 The reference is `airbench94_muon.py` of KellerJordan/cifar10-airbench, given by the path of a
 checkout; none of its code is here. It is written for CUDA: when it is loaded, its device, dtype
 (fp16 → bf16), timers and compilation are swapped, and its looks at the test set between epochs,
-which it does not time, are left out; nothing else. Each run has a process of its
-own. Times are those the reference takes itself: from the whitening of the first layer to the
-test-time augmented predictions, without loading data. Ours are measured from `train_model` to the
-same predictions, with the channel statistics and the run folder. A second row gives the reference
-the allocator settings that clearsight makes for itself. Every run is on record at once; given
-again, the command goes on where it was stopped.
+which it does not time, are left out; nothing else. Each run has a process of its own. Times are
+those the reference takes itself: from the whitening of the first layer to the test-time augmented
+predictions, without loading data. Ours are measured from `train_model` to the same predictions,
+with the channel statistics and the run folder. A second row gives the reference the allocator
+settings that clearsight makes for itself. Every run is on record at once; given again, the command
+goes on where it was stopped.
 """
 
 import argparse

@@ -30,7 +30,7 @@ def test_pixels_and_labels_belong_to_the_indices(images: ImageSet) -> None:
     batches = Batches(images, part, batch=100, seed=0, device=CPU)
     (places,) = batches.indices(0)
     batch = batches.take(places)
-    where = part[batch.indices.numpy()]
+    where = part[places.numpy()]
     assert np.array_equal(batch.images.numpy(), images.images[where])
     assert np.array_equal(batch.labels.numpy(), images.labels[where])
 

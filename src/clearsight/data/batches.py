@@ -20,12 +20,10 @@ class Batch:
 
     - `images`: uint8 [N, H, W, 3], on the device
     - `labels`: int64 [N]
-    - `indices`: int64 [N], places in the training part
     """
 
     images: Tensor
     labels: Tensor
-    indices: Tensor
 
 
 class Batches:
@@ -72,7 +70,7 @@ class Batches:
         """The batch of the images at `places`, int64 [N] on the device."""
         # index_select, for indexing with a tensor is several times slower on a CPU.
         images = self.images.index_select(0, places)
-        return Batch(images, self.labels.index_select(0, places), places)
+        return Batch(images, self.labels.index_select(0, places))
 
     def indices(self, epoch: int, kept: Tensor | None = None) -> list[Tensor]:
         """int64 [N] each, on the device: the places in the part of every batch of `epoch`.
