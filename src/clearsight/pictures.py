@@ -85,15 +85,18 @@ def draw_training(run: Run, config: Config) -> list[Path]:
     history = read_csv(run.history)
     chance, target = 1 / len(read_json(run.split)["classes"]), config.evaluation.target
     if len(config.phases) == 1:
-        title = f"Training of {config.model.name}"
-        curves = training_curves(history, chance=chance, target=target, title=title)
+        title, left_out = f"Training of {config.model.name}", config.phases[0].skip
+        curves = training_curves(
+            history, chance=chance, target=target, title=title, left_out=left_out
+        )
         return _save(run.figures, training_curves=curves)
     figures = {}
     for number, phase in enumerate(config.phases, 1):
         rows = [row for row in history if row["phase"] == number]
         figures[f"phase{number}_training_curves"] = training_curves(
-            rows, chance=chance, target=target, title=f"Phase {number}: {phase.name}"
-        )
+            rows, chance=chance, target=target, title=f"Phase {number}: {phase.name}",
+            left_out=phase.skip,
+        )  # fmt: skip
     return _save(run.figures, **figures)
 
 

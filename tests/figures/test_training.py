@@ -42,6 +42,12 @@ def test_curves_lines_and_best_epoch() -> None:
     assert "best validation 80.00 %, epoch 5" in written
 
 
+def test_says_that_the_easiest_images_were_left_out() -> None:
+    about = {"chance": 0.1, "target": None, "title": ""}
+    assert "without the easiest 40 %" in texts(training_curves(history(5), **about, left_out=0.4))
+    assert "easiest" not in texts(training_curves(history(5), **about))
+
+
 def test_without_validation_and_target() -> None:
     written = texts(
         training_curves(history(3, validation=False), chance=0.5, target=None, title="")

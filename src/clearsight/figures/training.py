@@ -15,12 +15,18 @@ TRAIN, VALIDATION = PALETTE[0], PALETTE[1]
 
 @styled()
 def training_curves(
-    history: Sequence[Mapping[str, Any]], *, chance: float, target: float | None, title: str
+    history: Sequence[Mapping[str, Any]],
+    *,
+    chance: float,
+    target: float | None,
+    title: str,
+    left_out: float = 0.0,
 ) -> Figure:
     """Loss and accuracy per epoch, with the lines of chance and of the target.
 
     `history`: the rows of `history.csv`; the validation columns may be absent, and a cell None.
-    `chance` and `target`: accuracies from 0 to 1.
+    `chance` and `target`: accuracies from 0 to 1. `left_out`: the fraction of images that later
+    epochs trained without, the easiest ones, so that the training curve is of harder images.
     """
     if not history:
         return message_figure(title, "No epoch has been completed.")
@@ -28,11 +34,14 @@ def training_curves(
     figure.suptitle(title, x=0.012, ha="left")
     losses, accuracies = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in history]
+    training = (
+        f"training, later without the easiest {100 * left_out:.3g} %" if left_out else "training"
+    )
     for axes, quantity in ((losses, "loss"), (accuracies, "accuracy")):
         axes.set_title(quantity.capitalize())
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        for part, name, colour in (("train", "training", TRAIN), ("val", "validation", VALIDATION)):
+        for part, name, colour in (("train", training, TRAIN), ("val", "validation", VALIDATION)):
             if f"{part}_{quantity}" in history[0]:
                 _curve(axes, epochs, _column(history, f"{part}_{quantity}"), name, colour)
         # One epoch is one point: give it room, and a legible axis.
