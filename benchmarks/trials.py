@@ -33,14 +33,25 @@ RECIPE = "airnet94"
 TRIALS: Mapping[str, Mapping[str, Any]] = {
     "the recipe": {},
     "images never shrunk": {"phases.0.shrink": 1.0},
+    "images shrunk for longer": {"phases.0.shrink_until": 0.75},
     "no image left out": {"phases.0.skip": 0.0},
     "neither shrunk nor left out": {"phases.0.shrink": 1.0, "phases.0.skip": 0.0},
-    "half of the images left out": {"phases.0.skip": 0.5},
-    "learning rate 0.24": {"phases.0.lr": 0.24},
-    "learning rate 0.1": {"phases.0.lr": 0.1},
-    "momentum 0.9, learning rate 0.07": {"phases.0.momentum": 0.9, "phases.0.lr": 0.07},
-    "batches of 1,000 images": {"training.batch": 1000},
-}
+    "fewer left out, and later": {"phases.0.skip": 0.4, "phases.0.skip_from": 0.3},
+    "learning rate 0.3": {"phases.0.lr": 0.3},
+    "learning rate 0.13": {"phases.0.lr": 0.13},
+    "momentum 0.75, learning rate 0.15": {"phases.0.momentum": 0.75, "phases.0.lr": 0.15},
+    # What SGD trains has a constant rate per image, so its rates go with the batch.
+    "batches of 500, learning rate 0.15": {
+        "training.batch": 500, "phases.0.lr": 0.15, "phases.0.bias_lr": 26.5,
+        "phases.0.head_lr": 335.0, "phases.0.weight_decay": 1e-3,
+    },
+    "batches of 2,000, learning rate 0.24": {
+        "training.batch": 2000, "phases.0.lr": 0.24, "phases.0.bias_lr": 106.0,
+        "phases.0.head_lr": 1340.0, "phases.0.weight_decay": 4e-3,
+    },
+    "label smoothing 0.1": {"training.label_smoothing": 0.1},
+    "Cutout of 8 px": {"augment.cutout": 8},
+}  # fmt: skip
 Run = dict[str, float]
 
 

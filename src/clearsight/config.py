@@ -106,7 +106,7 @@ class PhaseConfig:
     shrink: float = setting(
         1.0,
         "side of the training images at first, as a fraction of their own: smaller ones cost "
-        "less. Validation sees them as they are",
+        "less. Augmentation's lengths shrink along; validation sees images as they are",
         low=0.5, high=1,
     )  # fmt: skip
     shrink_until: float = setting(

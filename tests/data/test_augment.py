@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from clearsight.config import AugmentConfig
-from clearsight.data.augment import alternating_flip, augment
+from clearsight.data.augment import alternating_flip, augment, shrunk_lengths
 from clearsight.errors import ConfigError
 
 EVERYTHING = AugmentConfig(
@@ -99,6 +99,13 @@ def test_largest_shift_the_reflection_can_fill() -> None:
     run(noise(4, side=5), AugmentConfig(translate=4))
     with pytest.raises(ConfigError, match=r"augment\.translate: found 5 px .* 4 px at most"):
         run(noise(4, side=5), AugmentConfig(translate=5))
+
+
+def test_lengths_shrink_with_the_images() -> None:
+    config = AugmentConfig(flip="random", translate=2, cutout=8, contrast=0.2)
+    found = shrunk_lengths(config, 0.75)
+    assert found == AugmentConfig(flip="random", translate=1, cutout=6, contrast=0.2)
+    assert shrunk_lengths(config, 1.0) == config
 
 
 def test_random_flip_mirrors_about_half() -> None:

@@ -6,6 +6,8 @@ translation (exact, on whole pixels), rotation and zoom, brightness, contrast (o
 rounded once), Cutout, then Mixup or CutMix.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -49,6 +51,12 @@ def augment(
     if config.mixup or config.cutmix:
         return _mix(images, labels, config, generator, classes)
     return images, labels
+
+
+def shrunk_lengths(config: AugmentConfig, factor: float) -> AugmentConfig:
+    """`config` for images of `factor` times their side: lengths in pixels shrink, rounded down."""
+    translate, cutout = int(factor * config.translate), int(factor * config.cutout)
+    return replace(config, translate=translate, cutout=cutout)
 
 
 def alternating_flip(indices: Tensor, epoch: int | Tensor) -> Tensor:

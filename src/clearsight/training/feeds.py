@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from clearsight.config import AugmentConfig, PhaseConfig
-from clearsight.data.augment import augment
+from clearsight.data.augment import augment, shrunk_lengths
 from clearsight.data.batches import Batches
 from clearsight.evaluation.metrics import predict_probabilities
 from clearsight.models.compiling import compiled
@@ -67,7 +67,8 @@ def feed_for(job: Job, phase: PhaseConfig, epochs: range, curriculum: Curriculum
     """
     depth = 0 if phase.trains == "all" else frozen_depth(job.model)
     if not depth or not job.cache.views:
-        return _feed(job, partial(_fresh, job, job.batches.shrunk(phase.shrink), curriculum))
+        less = job.batches.shrunk(phase.shrink), shrunk_lengths(job.augment, phase.shrink)
+        return _feed(job, partial(_fresh, job, *less, curriculum))
     # Unaugmented, all views would be the same one.
     views = job.cache.views if job.augment != AugmentConfig() else 1
     features = None
@@ -129,13 +130,20 @@ def _feed(job: Job, epoch: Callable[[int, list[Tensor]], Iterator[Example]]) -> 
 
 
 def _fresh(
-    job: Job, shrunk: Batches, curriculum: Curriculum, epoch: int, order: list[Tensor]
+    job: Job,
+    shrunk: Batches,
+    shrunk_augment: AugmentConfig,
+    curriculum: Curriculum,
+    epoch: int,
+    order: list[Tensor],
 ) -> Iterator[Example]:
     draw = generator(job.training.seed, "augment", epoch, device=job.device)
     for places in order:
-        batch = (shrunk if curriculum.shrinks else job.batches).take(places)
+        small = curriculum.shrinks
+        batch = (shrunk if small else job.batches).take(places)
+        config = shrunk_augment if small else job.augment
         images, targets = augment(
-            batch.images, batch.labels, config=job.augment, epoch=curriculum.turn(epoch, places),
+            batch.images, batch.labels, config=config, epoch=curriculum.turn(epoch, places),
             indices=places, generator=draw, classes=len(job.model.classes),
         )  # fmt: skip
         yield Example(images, targets, batch.labels, places)
