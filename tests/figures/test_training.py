@@ -44,8 +44,8 @@ def test_curves_lines_and_best_epoch() -> None:
 
 def test_says_that_the_easiest_images_were_left_out() -> None:
     about = {"chance": 0.1, "target": None, "title": ""}
-    assert "without the easiest 40 %" in texts(training_curves(history(5), **about, left_out=0.4))
-    assert "easiest" not in texts(training_curves(history(5), **about))
+    assert "later hardest 60 %" in texts(training_curves(history(5), **about, left_out=0.4))
+    assert "hardest" not in texts(training_curves(history(5), **about))
 
 
 def test_without_validation_and_target() -> None:

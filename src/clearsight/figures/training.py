@@ -34,9 +34,7 @@ def training_curves(
     figure.suptitle(title, x=0.012, ha="left")
     losses, accuracies = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in history]
-    training = (
-        f"training, later without the easiest {100 * left_out:.3g} %" if left_out else "training"
-    )
+    training = f"training, later hardest {100 * (1 - left_out):.3g} %" if left_out else "training"
     for axes, quantity in ((losses, "loss"), (accuracies, "accuracy")):
         axes.set_title(quantity.capitalize())
         axes.set_xlabel("epoch")
