@@ -21,7 +21,8 @@ def trained(path: Path, images: ImageSet, precision: str, *, compile_it: int) ->
         "augment": {"flip": "alternating", "translate": 2},
         "model": {"name": "airnet-tiny"},
         "training": {"batch": 20, "precision": precision, "compile": bool(compile_it)},
-        "phases": [{"epochs": 4, "optimizer": "adam", "lr": 0.003, "shrink": 0.75}],
+        # Not Adam, which magnifies rounding: it divides by gradients that are nearly nothing.
+        "phases": [{"epochs": 4, "optimizer": "sgd", "lr": 0.05, "shrink": 0.75}],
     }
     config = parse(Config, table)
     run = create_run(path, config, {})
@@ -33,8 +34,7 @@ def test_a_compiled_network_takes_the_same_course(tmp_path: Path, images: ImageS
     runs = [trained(tmp_path / str(flag), images, "fp32", compile_it=flag) for flag in (0, 1)]
     plain, compiled = ([float(row["train_loss"]) for row in read_csv(r.history)] for r in runs)
     assert len(set(plain)) == 4
-    # Rounding differs, and Adam divides by gradients that are nearly nothing.
-    assert compiled == pytest.approx(plain, rel=5e-4)
+    assert compiled == pytest.approx(plain, rel=1e-4)
 
 
 def test_what_the_cpu_compiles_wrongly_is_refused(tmp_path: Path, images: ImageSet) -> None:
