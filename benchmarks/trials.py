@@ -36,6 +36,7 @@ TRIALS: Mapping[str, Mapping[str, Any]] = {
     "images shrunk for longer": {"phases.0.shrink_until": 0.75},
     "no image left out": {"phases.0.skip": 0.0},
     "neither shrunk nor left out": {"phases.0.shrink": 1.0, "phases.0.skip": 0.0},
+    "left out up to the end": {"phases.0.skip_until": 1.0},
     "fewer left out, and later": {"phases.0.skip": 0.4, "phases.0.skip_from": 0.3},
     "learning rate 0.3": {"phases.0.lr": 0.3},
     "learning rate 0.13": {"phases.0.lr": 0.13},
@@ -50,6 +51,7 @@ TRIALS: Mapping[str, Mapping[str, Any]] = {
         "phases.0.head_lr": 1340.0, "phases.0.weight_decay": 4e-3,
     },
     "label smoothing 0.1": {"training.label_smoothing": 0.1},
+    "brightness and contrast as they are": {"augment.brightness": 0.0, "augment.contrast": 0.0},
     "Cutout of 8 px": {"augment.cutout": 8},
 }  # fmt: skip
 Run = dict[str, float]

@@ -121,6 +121,9 @@ class PhaseConfig:
     skip_from: float = setting(
         0.3, "fraction of the phase after which images are left out", low=0, high=1
     )
+    skip_until: float = setting(
+        1.0, "fraction of the phase after which epochs show all images again", low=0, high=1
+    )
     trains: str = setting(
         "all",
         "what trains, the rest being frozen: head, top:1 (head and last stage), top:2 …, all, "

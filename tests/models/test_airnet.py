@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from clearsight.errors import ConfigError
-from clearsight.models.airnet import AirNet, ResidualGroup, ScaledLinear, dirac_conv
+from clearsight.models.airnet import AirNet, Group, ResidualGroup, ScaledLinear, dirac_conv
 from clearsight.models.preprocess import Preprocess
 from clearsight.models.registry import build, model_names
 from clearsight.runtime import seeded
@@ -44,11 +44,23 @@ def test_parameter_counts(name: str, count: int) -> None:
     assert model(torch.zeros(2, 32, 32, 3, dtype=torch.uint8)).shape == (2, 10)
 
 
+@pytest.mark.parametrize("sides", [(8, 8), (7, 7), (6, 5)])
+def test_what_the_pool_drops_is_not_computed(sides: tuple[int, int]) -> None:
+    group = Group(3, 8)
+    x = torch.randn(2, 3, *sides, generator=torch.Generator().manual_seed(0))
+    whole = torch.nn.functional.conv2d(x, group.conv1.weight, padding=1)
+    expected = torch.nn.functional.max_pool2d(whole, 2)
+    seen: list[torch.Size] = []
+    group.conv1.register_forward_hook(lambda _, __, out: seen.append(out.shape[2:]))
+    assert torch.allclose(group.pooled(x), expected, atol=1e-6)
+    assert seen == [(sides[0] // 2 * 2, sides[1] // 2 * 2)]
+
+
 def test_a_residual_group_adds_what_its_last_two_convolutions_make() -> None:
     group = ResidualGroup(3, 8).eval()
     x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     torch.nn.init.zeros_(group.conv3.weight)
-    first = group.activation(group.norm1(group.pool(group.conv1(x))))
+    first = group.activation(group.norm1(group.pooled(x)))
     assert first.shape == (2, 8, 4, 4)
     # Nothing is added, and the sum is activated once more.
     assert torch.equal(group(x), group.activation(first))

@@ -74,6 +74,16 @@ def test_nothing_is_left_out_too_early_or_unseen() -> None:
     assert curriculum(0.9).kept() is None
 
 
+def test_in_the_end_all_images_are_shown_again() -> None:
+    course = curriculum(0.79, skip=0.5, skip_until=0.8)
+    note(course, list(range(10)), [0.1] * 10)
+    kept = course.kept()
+    assert kept is not None
+    assert kept.sum() == 5
+    course.progress = 0.8
+    assert course.kept() is None
+
+
 def test_what_alternates_goes_by_how_often_an_image_was_shown() -> None:
     course = curriculum(skip=0.5)
     note(course, [3, 5], [0.1, 0.1])

@@ -40,7 +40,7 @@ class Group(nn.Module):
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
-        self.conv1 = dirac_conv(channels_in, channels)
+        self.conv1 = dirac_conv(channels_in, channels, padding=0)
         self.pool = nn.MaxPool2d(2)
         self.norm1 = BatchNorm(channels)
         self.conv2 = dirac_conv(channels, channels)
@@ -48,8 +48,17 @@ class Group(nn.Module):
         self.activation = GELU()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.activation(self.norm1(self.pool(self.conv1(x))))
+        x = self.activation(self.norm1(self.pooled(x)))
         return self.activation(self.norm2(self.conv2(x)))
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """conv ▸ max-pool, without the last row and column of odd maps, which the pool drops.
+
+        They are a tenth of a training step's arithmetic at 32 px, and more at 24.
+        """
+        height, width = x.shape[2:]
+        x = nn.functional.pad(x, (1, 1 - width % 2, 1, 1 - height % 2))
+        return self.pool(self.conv1(x))
 
 
 class ResidualGroup(Group):
@@ -61,7 +70,7 @@ class ResidualGroup(Group):
         self.norm3 = BatchNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.activation(self.norm1(self.pool(self.conv1(x))))
+        x = self.activation(self.norm1(self.pooled(x)))
         y = self.activation(self.norm2(self.conv2(x)))
         return self.activation(x + self.norm3(self.conv3(y)))
 
@@ -117,9 +126,9 @@ class ScaledLinear(nn.Module):
         return nn.functional.linear(x, self.weight) / self.weight.shape[1]
 
 
-def dirac_conv(channels_in: int, channels: int) -> nn.Conv2d:
+def dirac_conv(channels_in: int, channels: int, padding: int = 1) -> nn.Conv2d:
     """3 × 3 without bias; the first filters pass their input through (dirac)."""
-    conv = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
+    conv = nn.Conv2d(channels_in, channels, 3, padding=padding, bias=False)
     nn.init.dirac_(conv.weight.data[:channels_in])
     return conv
 

@@ -50,7 +50,7 @@ class Curriculum:
         No image is left out unseen.
         """
         count = int(self.phase.skip * len(self.losses))
-        if not count or self.progress < self.phase.skip_from:
+        if not count or not self.phase.skip_from <= self.progress < self.phase.skip_until:
             return None
         best = self.losses.topk(count, largest=False)
         if not best.values[-1].isfinite():
