@@ -85,17 +85,18 @@ def draw_training(run: Run, config: Config) -> list[Path]:
     history = read_csv(run.history)
     chance, target = 1 / len(read_json(run.split)["classes"]), config.evaluation.target
     if len(config.phases) == 1:
-        title, left_out = f"Training of {config.model.name}", config.phases[0].skip
+        phase = config.phases[0]
         curves = training_curves(
-            history, chance=chance, target=target, title=title, left_out=left_out
-        )
+            history, chance=chance, target=target, title=f"Training of {config.model.name}",
+            left_out=phase.skip, all_again=phase.skip_until < 1,
+        )  # fmt: skip
         return _save(run.figures, training_curves=curves)
     figures = {}
     for number, phase in enumerate(config.phases, 1):
         rows = [row for row in history if row["phase"] == number]
         figures[f"phase{number}_training_curves"] = training_curves(
             rows, chance=chance, target=target, title=f"Phase {number}: {phase.name}",
-            left_out=phase.skip,
+            left_out=phase.skip, all_again=phase.skip_until < 1,
         )  # fmt: skip
     return _save(run.figures, **figures)
 

@@ -45,6 +45,8 @@ def test_curves_lines_and_best_epoch() -> None:
 def test_says_that_the_easiest_images_were_left_out() -> None:
     about = {"chance": 0.1, "target": None, "title": ""}
     assert "later hardest 60 %" in texts(training_curves(history(5), **about, left_out=0.4))
+    again = training_curves(history(5), **about, left_out=0.4, all_again=True)
+    assert "later hardest 60 %, at last all" in texts(again)
     assert "hardest" not in texts(training_curves(history(5), **about))
 
 

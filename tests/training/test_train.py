@@ -185,14 +185,17 @@ def test_images_in_front_of_frozen_stages_are_not_shrunk(tmp_path: Path, images:
     assert not (tmp_path / "run" / "history.csv").exists()  # refused before any work
 
 
+@pytest.mark.parametrize(
+    ("until", "expected"), [(1.0, [6, 12, 15, 18, 21, 24]), (0.75, [6, 12, 15, 18, 24])]
+)
 def test_a_phase_that_leaves_images_out_has_shorter_epochs_and_resumes_to_the_same_bytes(
-    tmp_path: Path, images: ImageSet
+    tmp_path: Path, images: ImageSet, until: float, expected: list[int]
 ) -> None:
     phase = PHASE | {"epochs": 4, "skip": 0.4, "shrink": 0.5, "shrink_until": 0.5}
-    config = small(phase | {"skip_until": 0.75}, training={"batch": 10})
+    config = small(phase | {"skip_until": until}, training={"batch": 10})
     whole = trained(tmp_path / "whole", config, images)
     steps = [int(row["step"]) for row in read_csv(whole.history)]
-    assert steps == [6, 12, 15, 18, 24]
+    assert steps == expected
     run = create_run(tmp_path / "broken", config, {})
     parts = split(images, config.data)
     with pytest.raises(Interrupted):

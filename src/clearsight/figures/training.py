@@ -21,12 +21,14 @@ def training_curves(
     target: float | None,
     title: str,
     left_out: float = 0.0,
+    all_again: bool = False,
 ) -> Figure:
     """Loss and accuracy per epoch, with the lines of chance and of the target.
 
     `history`: the rows of `history.csv`; the validation columns may be absent, and a cell None.
     `chance` and `target`: accuracies from 0 to 1. `left_out`: the fraction of images that later
-    epochs trained without, the easiest ones, so that the training curve is of harder images.
+    epochs trained without, the easiest ones, so that the training curve is of harder images;
+    `all_again`: but not the last epochs.
     """
     if not history:
         return message_figure(title, "No epoch has been completed.")
@@ -35,6 +37,7 @@ def training_curves(
     losses, accuracies = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in history]
     training = f"training, later hardest {100 * (1 - left_out):.3g} %" if left_out else "training"
+    training += ", at last all" if left_out and all_again else ""
     for axes, quantity in ((losses, "loss"), (accuracies, "accuracy")):
         axes.set_title(quantity.capitalize())
         axes.set_xlabel("epoch")
