@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ SWAPS = {
     "val_acc = evaluate(model, test_loader, tta_level=0)": "val_acc = 0.0",
 }
 
-Result = dict[str, float]
+Result = dict[str, Any]
 
 
 class Mark:
@@ -134,10 +135,12 @@ def child(contestant: str, given: argparse.Namespace, seed: int) -> Result:
     command += ["--reference", str(given.reference), "--recipe", given.recipe]
     command += ["--data-dir", given.data_dir] if given.data_dir else []
     allocator = ALLOCATOR if contestant == TUNED else {}
+    started = datetime.now(UTC).isoformat(timespec="seconds")
     output = subprocess.run(
         command, env=os.environ | allocator, check=True, stdout=subprocess.PIPE, text=True
     ).stdout
-    result = json.loads(output.strip().splitlines()[-1])
+    # With its hour: runs of a pair that lie far apart saw another load of a shared machine.
+    result = {"started": started, **json.loads(output.strip().splitlines()[-1])}
     print(f"{contestant:<16} {result['seconds']:8.1f} s  {result['accuracy']:.2%}", flush=True)
     return result
 
@@ -161,9 +164,11 @@ def results(runs: Mapping[str, Sequence[Result]], recipe: str) -> dict[str, Any]
             pairs = zip(runs[OURS], runs[name], strict=False)
             ratios[name] = [ours["seconds"] / theirs["seconds"] for ours, theirs in pairs]
             ratio = f"{statistics.median(ratios[name]):.2f}"
+            if len(ratios[name]) > 1:
+                ratio += f" ({min(ratios[name]):.2f}–{max(ratios[name]):.2f})"
         cells = [title, f"{seconds:.0f} s", ratio, f"{100 * accuracy['mean']:.2f}{sd} %"]
         rows.append([*cells, str(len(runs[name]))])
-    head = ["contestant", "median time", "ours in its time", "test accuracy", "runs"]
+    head = ["contestant", "median time", "ours in its time (range)", "test accuracy", "runs"]
     return {"runs": runs, "ratios": ratios, "table": {"head": head, "rows": rows}}
 
 

@@ -52,6 +52,7 @@ TRIALS: Mapping[str, Mapping[str, Any]] = {
     },
     "label smoothing 0.1": {"training.label_smoothing": 0.1},
     "brightness and contrast as they are": {"augment.brightness": 0.0, "augment.contrast": 0.0},
+    "weights not averaged": {"training.averaging": "none"},
     "Cutout of 8 px": {"augment.cutout": 8},
 }  # fmt: skip
 Run = dict[str, float]
