@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "clearsight"
 
 # A module imports from its own line or from lines above it.
 LAYERS = [
-    {"errors"},
+    {"errors", "convolutions"},
     {"parsing", "config", "settings"},
     {"runtime", "runs", "progress"},
     {"data", "models"},

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch.overrides import TorchFunctionMode
 
+from clearsight.convolutions import TrainingConvolutions
 from clearsight.errors import ConfigError
 
 Precision = Literal["fp32", "bf16"]
@@ -51,30 +51,8 @@ def autocast(device: torch.device, precision: Precision) -> Generator[None]:
     with ExitStack() as modes:
         modes.enter_context(torch.autocast(device.type, torch.bfloat16))
         if device.type == "cpu":
-            modes.enter_context(_DepthwiseInFloat32())
+            modes.enter_context(TrainingConvolutions())
         yield
-
-
-class _DepthwiseInFloat32(TorchFunctionMode):
-    """Depthwise convolutions that train compute in float32; their result has autocast's precision.
-
-    The CPU's bf16 gradients of these fall back to code 3 to 45 times slower (torch 2.15, AVX512):
-    they took four fifths of a step of EfficientNet-Lite0, which is 2 to 3.5 times faster so.
-    """
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func is not torch.conv2d or not torch.is_grad_enabled():
-            return func(*args, **kwargs)
-        images, weight = args[:2]
-        groups = args[6] if len(args) > 6 else kwargs.get("groups", 1)
-        trains = images.requires_grad or weight.requires_grad
-        if not (trains and groups > 1 and weight.shape[1] == 1):
-            return func(*args, **kwargs)
-        with torch.autocast("cpu", enabled=False):
-            return func(images.float(), weight.float(), *args[2:], **kwargs).bfloat16()
 
 
 @cache
