@@ -39,7 +39,7 @@ CLASSES = 10
 OPERATORS: Mapping[str, tuple[str, ...]] = {
     "convolutions, forwards": ("aten::mkldnn_convolution", "aten::_slow_conv"),
     "convolutions, gradients": ("aten::convolution_backward", "aten::mkldnn_convolution_backward"),
-    "small maps, as matrix products": ("aten::mm", "aten::addmm", "aten::linear"),
+    "products of small maps": ("aten::mm", "aten::addmm", "aten::linear"),
     "activations": ("aten::gelu", "aten::relu", "aten::threshold", "aten::silu"),
     "pooling": ("aten::max_pool2d", "aten::amax", "aten::avg_pool", "aten::fill_"),
     "batch norm": ("aten::native_batch_norm", "aten::batch_norm"),
