@@ -85,3 +85,12 @@ def test_weights_that_are_frozen_get_no_gradient() -> None:
         conv2d(images, weight, padding=1).float().sum().backward()
     assert images.grad is not None
     assert weight.grad is None
+
+
+def test_a_single_map_has_its_gradients_too() -> None:
+    image, weight = torch.randn(4, 3, 3, requires_grad=True), torch.randn(4, 4, 3, 3)
+    with autocast(CPU, "bf16"):
+        out = conv2d(image, weight.requires_grad_(), padding=1)
+    out.float().sum().backward()
+    assert image.grad is not None
+    assert weight.grad is not None

@@ -226,7 +226,9 @@ class EvaluationConfig:
     """`[evaluation]`: how the test set is measured."""
 
     tta: Literal["none", "flip", "flip+shift"] = setting(
-        "none", "test-time augmentation: mean over mirrored and shifted (1 px) views"
+        "none",
+        "test-time augmentation: mean over an image and its mirror image and, where these leave "
+        "doubt, over both shifted by a pixel",
     )
     target: float | None = setting(None, "accuracy this run should reach", low=0, high=1)
 

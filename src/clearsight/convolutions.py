@@ -57,7 +57,8 @@ def _small_map_padding(
     if isinstance(padding, tuple) and len(set(padding)) == 1:
         padding = padding[0]
     plain = all(given[name] in (1, (1, 1)) for name in ("stride", "dilation", "groups"))
-    if not plain or given["bias"] is not None or not isinstance(padding, int):
+    plain = plain and given["bias"] is None and images.ndim == 4
+    if not plain or not isinstance(padding, int):
         return None
     kernel = max(weight.shape[2:])
     side = max(images.shape[2:]) + 2 * padding - kernel + 1

@@ -86,6 +86,23 @@ def test_flip_and_shift_weighs_six_views_by_hand() -> None:
     np.testing.assert_allclose(probabilities[0], softmax(mean / 100, mean / 100, 0), rtol=1e-6)
 
 
+def test_what_two_views_are_sure_of_is_not_shifted() -> None:
+    """Brightness is one class's logit: 0.05 per image of the first, 2.5 of the second."""
+    seen = []
+
+    class Brightness(Pixels):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append(len(images))
+            logit = images.float().mean((1, 2, 3)) / 100
+            return torch.stack([logit, torch.zeros_like(logit)], 1)
+
+    images = np.concatenate([np.full((2, 4, 4, 3), 5), np.full((3, 4, 4, 3), 250)])
+    probabilities = predict_probabilities(Brightness(), images.astype(np.uint8), tta="flip+shift")
+    assert seen == [5, 5, 2, 2, 2, 2]
+    np.testing.assert_allclose(probabilities[0], softmax(0.05, 0), rtol=1e-6)
+    np.testing.assert_allclose(probabilities[4], softmax(2.5, 0), rtol=1e-6)
+
+
 def test_one_pass_gives_the_result_with_and_without_augmentation() -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), dtype=np.uint8)
     augmented, plain = predict_both(Pixels(), images, tta="flip+shift", batch=2)
