@@ -94,3 +94,11 @@ def test_a_single_map_has_its_gradients_too() -> None:
     out.float().sum().backward()
     assert image.grad is not None
     assert weight.grad is not None
+
+
+def test_images_and_weights_given_by_name_convolve_too() -> None:
+    weight = torch.randn(4, 3, 3, 3, requires_grad=True)
+    images = torch.randn(2, 3, 4, 4)
+    with autocast(CPU, "bf16"):
+        found = conv2d(input=images, weight=weight)
+    assert torch.equal(found, conv2d(images.bfloat16(), weight.bfloat16()))

@@ -14,6 +14,9 @@ from torch.overrides import TorchFunctionMode
 # It pads faster than we do, so a convolution that pads is left to it sooner.
 SMALL_MAP, SMALL_PADDED_MAP = 6, 3
 
+# What `torch.conv2d` takes after images and weights, in its order.
+DEFAULTS: dict[str, Any] = {"bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+
 
 class TrainingConvolutions(TorchFunctionMode):
     """Within autocast to bf16 on a CPU, some convolutions that train compute in another way.
@@ -29,16 +32,17 @@ class TrainingConvolutions(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func is not torch.conv2d or not torch.is_grad_enabled():
+        # Modules give images and weights by position; who names them gets the library's own way.
+        if func is not torch.conv2d or len(args) < 2 or not torch.is_grad_enabled():
             return func(*args, **kwargs)
         images, weight = args[:2]
         if not (images.requires_grad or weight.requires_grad):
             return func(*args, **kwargs)
-        groups = args[6] if len(args) > 6 else kwargs.get("groups", 1)
-        if groups > 1 and weight.shape[1] == 1:
+        given = DEFAULTS | dict(zip(DEFAULTS, args[2:], strict=False)) | kwargs
+        if given["groups"] > 1 and weight.shape[1] == 1:
             with torch.autocast("cpu", enabled=False):
                 return func(images.float(), weight.float(), *args[2:], **kwargs).bfloat16()
-        padding = _small_map_padding(images, weight, args[2:], kwargs)
+        padding = _small_map_padding(images, weight, given)
         if padding is None:
             return func(*args, **kwargs)
         if padding == 1 and images.shape[2:] == (2, 2) and weight.shape[2:] == (3, 3):
@@ -46,13 +50,8 @@ class TrainingConvolutions(TorchFunctionMode):
         return _SmallMaps.apply(images.bfloat16(), weight.bfloat16(), padding)
 
 
-def _small_map_padding(
-    images: Tensor, weight: Tensor, rest: tuple[Any, ...], kwargs: dict[str, Any]
-) -> int | None:
+def _small_map_padding(images: Tensor, weight: Tensor, given: dict[str, Any]) -> int | None:
     """The padding of a plain convolution of several pixels that gives a small map; else None."""
-    names = ("bias", "stride", "padding", "dilation", "groups")
-    given = {"bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
-    given |= dict(zip(names, rest, strict=False)) | kwargs
     padding = given["padding"]
     if isinstance(padding, tuple) and len(set(padding)) == 1:
         padding = padding[0]
