@@ -250,3 +250,13 @@ def test_large_alpha_mixes_evenly_and_small_alpha_hardly() -> None:
     hardly = run(images, AugmentConfig(mixup=0.01), classes=200)[1].max(1).values.median()
     assert even < 0.7
     assert hardly > 0.99
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.2, 1.0, 4.0])
+def test_lambda_has_the_moments_of_the_beta_distribution(alpha: float) -> None:
+    n = 2000
+    _, targets = run(noise(n, 2), AugmentConfig(mixup=alpha), classes=n)
+    own = targets.diagonal()
+    # By hand: Beta(a, a) has mean 1/2 and variance 1 / (4 (2a + 1)).
+    assert own.mean().item() == pytest.approx(0.5, abs=0.04)
+    assert own.var().item() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.1)

@@ -8,7 +8,6 @@ rounded once), Cutout, then Mixup or CutMix.
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from kornia.enhance import adjust_brightness_accumulative, adjust_contrast_with_mean_subtraction
@@ -216,10 +215,11 @@ def _uniform(
 
 def _beta(alpha: float, n: int, generator: torch.Generator, device: torch.device) -> Tensor:
     """float32 [N] from Beta(`alpha`, `alpha`)."""
-    # torch's Beta takes no generator: one draw seeds NumPy's.
-    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-    draws = np.random.default_rng(seed).beta(alpha, alpha, n)
-    return torch.from_numpy(draws.astype(np.float32)).to(device)
+    # torch's Beta takes no generator, the gamma draws that it is made of do. Double precision, for
+    # small `alpha` gives numbers below float32's least.
+    shape = torch.full((2, n), alpha, dtype=torch.float64, device=generator.device)
+    first, second = torch._standard_gamma(shape, generator=generator)
+    return (first / (first + second)).to(device, torch.float32)
 
 
 def _to_uint8(values: Tensor) -> Tensor:
