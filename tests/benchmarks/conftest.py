@@ -13,6 +13,11 @@ def cpu_reference() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
+def doubt() -> ModuleType:
+    return script("doubt")
+
+
+@pytest.fixture(scope="module")
 def step_profile() -> ModuleType:
     return script("step_profile")
 
