@@ -22,10 +22,11 @@ class TrainingConvolutions(TorchFunctionMode):
     """Within autocast to bf16 on a CPU, some convolutions that train compute in another way.
 
     - Depthwise ones in float32; their result has autocast's precision. In bf16 their gradients fall
-      back to code 3 to 45 times slower (torch 2.15, AVX512): they took four fifths of a step of
-      EfficientNet-Lite0, which is 2 to 3.5 times faster so.
+      back to slow code (torch 2.15, AVX512), which took most of a step of EfficientNet-Lite0; that
+      is 2 to 2.6 times faster so.
     - Where maps are small, the gradient of the weights is a matrix product, and for maps of 2 × 2
-      the whole convolution is one: a step of airnet94 is 7 % faster so at 24 px, 3 % at 32.
+      the whole convolution is one: a step of airnet94 at 24 px is 7 % faster so.
+    Measured by benchmarks/convolutions.py.
     """
 
     def __torch_function__(

@@ -14,8 +14,8 @@ from clearsight.runtime import Precision, autocast
 
 LARGEST_BATCH, PIXELS_AT_ONCE = 500, 3_000_000
 # By less than this the likeliest class must lead, in nats, for shifted views to be looked at: they
-# are half of a mean, and hardly ever as sure of another class. Of 20,000 validation images of two
-# airnet94 models a quarter was in doubt, and the labels of all were those of six views each.
+# are half of a mean, and hardly ever as sure of another class. benchmarks/doubt.py has it that a
+# quarter of CIFAR-10's images is in doubt, and that all labels are those of six views each.
 DOUBT = 2.0
 
 TTA = Literal["none", "flip", "flip+shift"]
