@@ -51,13 +51,13 @@ def tabulated(found: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     titles = {str(0.0): "never (two views)", str(ALL): "always (six views)"}
     rows: Sequence[list[str]] = [
         [
-            titles.get(bound, f"under {float(bound):g} nats"),
+            titles.get(bound, f"under {float(bound):g}"),
             f"{row['in_doubt']:.0%}", str(row["other_labels"]), f"{row['accuracy']:.2%}",
             f"{row['seconds']:.1f} s",
         ]
         for bound, row in found.items()
     ]  # fmt: skip
-    head = ["shifted where the lead is", "images", "other labels than of six views"]
+    head = ["shifted where the lead is, in nats", "images", "other labels than of six views"]
     return {"head": [*head, "validation accuracy", "time"], "rows": rows}
 
 
@@ -93,7 +93,7 @@ def main() -> None:
     found = summary(probabilities, images.labels[where], seconds)
     table = tabulated(found)
     for line in (table["head"], *table["rows"]):
-        print("".join(f"{cell:<32}" for cell in line))
+        print("".join(f"{cell:<36}" for cell in line))
     record_benchmark(
         given.out, environment(device, precision),
         recipe=config.name, n=len(where), rounds=given.rounds, bounds=found, table=table,

@@ -18,6 +18,6 @@ def test_images_in_doubt_and_labels_are_counted_against_six_views(doubt: ModuleT
     assert [row["accuracy"] for row in found.values()] == [0.75, 1, 0.75]
     assert doubt.tabulated(found)["rows"] == [
         ["never (two views)", "0%", "2", "75.00%", "2.0 s"],
-        ["under 0.5 nats", "50%", "1", "100.00%", "4.0 s"],
+        ["under 0.5", "50%", "1", "100.00%", "4.0 s"],
         ["always (six views)", "100%", "0", "75.00%", "6.0 s"],
     ]

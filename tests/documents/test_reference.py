@@ -7,6 +7,8 @@ from clearsight.config import recipe_names
 from clearsight.documents.places import render
 from clearsight.documents.reference import configuration, recipes
 from clearsight.errors import UsageError
+from clearsight.ledger import shipped_hash
+from clearsight.runs import write_json
 from clearsight.settings import settings
 
 
@@ -25,6 +27,21 @@ def test_every_recipe_is_shown_whole(tmp_path: Path) -> None:
         assert f"\n## {name}\n" in text
     assert 'optimizer = "muon"' in text
     assert "No run of it is in the ledger yet." in text
+
+
+def test_results_of_a_recipe_go_by_the_time_they_took(tmp_path: Path) -> None:
+    for name, seconds in (("long", 600.0), ("short", 60.0)):
+        scores = {"none": {"value": 0.9, "low": 0.89, "high": 0.91}}
+        entry = {
+            "name": name, "kind": "runs", "recipe_hash": shipped_hash("digits"), "n": 100,
+            "data": "digits", "recorded": "2025-01-02", "tta": "none",
+            "runs": [{"accuracy": scores}],
+            "accuracy": {"none": {"mean": 0.9}}, "seconds": {"mean": seconds},
+            "hardware": {"cores": 2, "cpu": "Chip", "device": "cpu", "precision": "fp32"},
+        }  # fmt: skip
+        write_json(tmp_path / f"{name}.json", entry)
+    text = recipes(tmp_path)
+    assert text.index("| short |") < text.index("| long |")
 
 
 def test_every_command_is_in_the_reference() -> None:

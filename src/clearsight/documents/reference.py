@@ -28,8 +28,8 @@ def configuration() -> str:
 
 
 def recipes(results: Path = RESULTS) -> str:
-    """Markdown: each shipped recipe, what it reached as shipped, and its file."""
-    entries = read_entries(results).values()
+    """Markdown: each shipped recipe, what it reached as shipped by time, and its file."""
+    entries = sorted(read_entries(results).values(), key=lambda e: e["seconds"]["mean"])
     sections = []
     for name in recipe_names():
         text = (RECIPES / f"{name}.toml").read_text(encoding="utf-8")
