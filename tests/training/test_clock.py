@@ -30,6 +30,12 @@ def test_a_plan_grows_into_the_budget_unless_features_are_cached() -> None:
     assert Clock(None, 5, start).refit(plan, position) == plan
 
 
+def test_a_plan_at_its_most_is_not_made_longer_by_time_left() -> None:
+    # One step is a whole epoch, and its features are all that is cached.
+    done = Position(step=1, seconds=0.1)
+    assert Clock(100.0, 1, Position(), most=1).refit(Plan(((0, 1),)), done).total == 1
+
+
 @pytest.mark.parametrize(("steps", "expected"), [(10, range(3, 8)), (9, range(3, 8))])
 def test_the_epochs_a_plan_gives_are_counted_from_the_phases_first(
     steps: int, expected: range

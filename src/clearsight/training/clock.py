@@ -45,6 +45,8 @@ class Clock:
         early = step & (step - 1) == 0
         if self.budget is None or not (early or seconds >= self.next_refit):
             return plan
+        if self.most is not None and step >= self.most:
+            return plan  # at its end; a refit would add a step, and its epoch may not be cached
         self.next_refit = seconds + REFIT_SHARE * self.budget
         since_step, since_seconds = self.marks[-REFIT_STRETCH:][0]
         self.marks.append((step, seconds))
