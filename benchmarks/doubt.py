@@ -10,7 +10,7 @@ bounds take turns.
 import argparse
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def summary(
 def tabulated(found: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     """The rows of the documents."""
     titles = {str(0.0): "never (two views)", str(ALL): "always (six views)"}
-    rows: Sequence[list[str]] = [
+    rows = [
         [
             titles.get(bound, f"under {float(bound):g}"),
             f"{row['in_doubt']:.0%}", str(row["other_labels"]), f"{row['accuracy']:.2%}",
@@ -80,6 +80,7 @@ def main() -> None:
     device = pick_device(config.training.device)
     precision = pick_precision(config.training.precision, device)
     model = load_classifier(run.weights).to(device)
+    pixels, labels = images.images[where], images.labels[where]
     probabilities: dict[float, np.ndarray] = {}
     seconds: dict[float, list[float]] = {bound: [] for bound in BOUNDS}
     for _ in range(given.rounds):
@@ -87,10 +88,10 @@ def main() -> None:
             metrics.DOUBT = bound
             started = time.perf_counter()
             probabilities[bound] = metrics.predict_probabilities(
-                model, images.images[where], tta="flip+shift", precision=precision
+                model, pixels, tta="flip+shift", precision=precision
             )
             seconds[bound].append(time.perf_counter() - started)
-    found = summary(probabilities, images.labels[where], seconds)
+    found = summary(probabilities, labels, seconds)
     table = tabulated(found)
     for line in (table["head"], *table["rows"]):
         print("".join(f"{cell:<36}" for cell in line))

@@ -25,7 +25,7 @@ class TrainingConvolutions(TorchFunctionMode):
       back to slow code (torch 2.15, AVX512), which took most of a step of EfficientNet-Lite0; that
       is 2 to 3 times faster so.
     - Where maps are small, the gradient of the weights is a matrix product, and for maps of 2 × 2
-      the whole convolution is one: at 24 px a step of airnet94 is some 7 % faster so, at 32 px
+      the whole convolution is one: at 24 px a step of airnet94 is some 8 % faster so, at 32 px
       no slower.
     Measured by benchmarks/convolutions.py.
     """

@@ -45,8 +45,6 @@ class Clock:
         early = step & (step - 1) == 0
         if self.budget is None or not (early or seconds >= self.next_refit):
             return plan
-        if self.most is not None and step >= self.most:
-            return plan  # at its end; a refit would add a step, and its epoch may not be cached
         self.next_refit = seconds + REFIT_SHARE * self.budget
         since_step, since_seconds = self.marks[-REFIT_STRETCH:][0]
         self.marks.append((step, seconds))
@@ -57,4 +55,7 @@ class Clock:
         if left < per_step and plan.total <= step + 1:
             return plan  # a plan at its end is not made longer, or it would have none
         total = step + max(1, math.floor(left / per_step))
-        return plan.refit(step, total if self.most is None else min(total, self.most))
+        if self.most is not None:
+            total = min(total, self.most)
+        # Refitted at its most, a plan would get one more step, whose epoch may not be cached.
+        return plan.refit(step, total) if total > step else plan
