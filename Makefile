@@ -6,10 +6,6 @@ READY := .venv/.ready
 # One thread each: the test processes share the cores, and small models gain nothing from more.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
 
-ifneq ($(wildcard ../shared/datasets),)
-export CLEARSIGHT_DATA := $(if $(CLEARSIGHT_DATA),$(CLEARSIGHT_DATA):)$(abspath ../shared/datasets)
-endif
-
 .PHONY: help demo test test-slow check notebook docs package format
 .DEFAULT_GOAL := help
 
@@ -28,9 +24,9 @@ test-slow: $(READY)  ## the tests that train for real or need CIFAR-10
 check: $(READY)  ## format, lint, types, layering, and what the documents say
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/ty check --python .venv src
+	$(BIN)/ty check --python .venv src tools
 	$(BIN)/python -m pytest tests/test_layering.py
-	$(BIN)/clearsight docs check
+	$(BIN)/python -m tools.docs check
 
 notebook: $(READY)  ## run the notebook from top to bottom and keep its outputs (some minutes)
 	$(BIN)/jupytext --to ipynb notebooks/cifar10_classification.py

@@ -12,9 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from clearsight.config import load_recipe
+from clearsight.config.parsing import parse_duration
+from clearsight.config.recipes import load_recipe
 from clearsight.ledger import RESULTS, record
-from clearsight.parsing import parse_duration
 from clearsight.runs import Run
 
 

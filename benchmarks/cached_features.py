@@ -17,16 +17,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-from clearsight.config import Config, to_table
+from clearsight.config.parsing import parse
+from clearsight.config.recipes import to_table
+from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
 from clearsight.data.sources import load_images
 from clearsight.data.splits import split
 from clearsight.evaluation.intervals import wilson
+from clearsight.files import read_csv
 from clearsight.ledger import record_benchmark
-from clearsight.parsing import parse
 from clearsight.progress import Silent
-from clearsight.runs import create_run, read_csv
-from clearsight.runtime import environment, pick_device, pick_precision
+from clearsight.runs import create_run
+from clearsight.runtime.device import pick_device, pick_precision
+from clearsight.runtime.environment import environment
 from clearsight.training.train import train_model
 
 

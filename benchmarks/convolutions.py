@@ -18,11 +18,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from clearsight.config import ModelConfig, PhaseConfig
+from clearsight.config.schema import ModelConfig, PhaseConfig
 from clearsight.ledger import record_benchmark
-from clearsight.models.registry import BUILDERS, start
+from clearsight.models.factory import BUILDERS, start
 from clearsight.models.stages import run_prefix, run_rest, stages
-from clearsight.runtime import autocast, environment, tune_allocator
+from clearsight.runtime.device import autocast, tune_allocator
+from clearsight.runtime.environment import environment
 from clearsight.training.freezing import freeze, frozen_depth, selected, set_modes
 
 # Network, side of its input in px, what of it trains, images in a batch.

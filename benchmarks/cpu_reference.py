@@ -102,12 +102,12 @@ def run_ours(recipe: str, seed: int, data_dir: str | None) -> Result:
     # The first optimizer imports it. Imports are outside of the time, as the reference's are.
     import torch._dynamo  # noqa: F401
 
-    from clearsight.config import load_recipe
+    from clearsight.config.recipes import load_recipe
     from clearsight.data.sources import load_images
     from clearsight.data.splits import split
     from clearsight.evaluation.metrics import predict_probabilities
     from clearsight.runs import create_run
-    from clearsight.runtime import pick_device, pick_precision
+    from clearsight.runtime.device import pick_device, pick_precision
     from clearsight.training.checkpoint import load_classifier
     from clearsight.training.train import train_model
 
@@ -204,9 +204,10 @@ def main() -> None:
         print(json.dumps(run_reference(given.reference.resolve(), given.data_dir)))
         return
 
-    from clearsight.config import load_recipe, to_table
+    from clearsight.config.recipes import load_recipe, to_table
     from clearsight.ledger import record_benchmark
-    from clearsight.runtime import environment, pick_device, pick_precision
+    from clearsight.runtime.device import pick_device, pick_precision
+    from clearsight.runtime.environment import environment
 
     script = given.reference / SCRIPT
     about = {

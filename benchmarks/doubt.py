@@ -19,11 +19,12 @@ import numpy as np
 from clearsight.data.splits import split
 from clearsight.evaluation import metrics
 from clearsight.ledger import record_benchmark
-from clearsight.pipeline import load_data
 from clearsight.progress import Silent
 from clearsight.runs import open_run
-from clearsight.runtime import environment, pick_device, pick_precision, tune_allocator
+from clearsight.runtime.device import pick_device, pick_precision, tune_allocator
+from clearsight.runtime.environment import environment
 from clearsight.training.checkpoint import load_classifier
+from clearsight.workflows.loading import load_data
 
 ALL = float("inf")
 BOUNDS = (0.0, 1.0, metrics.DOUBT, 4.0, ALL)

@@ -13,10 +13,11 @@ import dataclasses
 from itertools import product
 from pathlib import Path
 
-from clearsight.config import Config, load_recipe
+from clearsight.config.recipes import load_recipe
+from clearsight.config.schema import Config
 from clearsight.ledger import RESULTS, record
-from clearsight.pipeline import train
 from clearsight.runs import Run
+from clearsight.workflows.train import train
 
 
 def lesson(size: int, phases: int, *, mistake: bool, model: str, weights: str | None) -> Config:

@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from clearsight.bundle import MANIFEST, Bundle, read_bundle
+from clearsight.bundle.engines import Engine
+from clearsight.bundle.format import MANIFEST, Bundle, read_bundle
+from clearsight.bundle.predict import load
 from clearsight.ledger import record_benchmark
-from clearsight.predict import Engine, load
 from clearsight.runs import Run
 
 TITLES: dict[Engine, str] = {
@@ -155,7 +156,7 @@ def main() -> None:
 
     import torch
 
-    from clearsight.runtime import environment
+    from clearsight.runtime.environment import environment
 
     engines = {name: summary(each) for name, each in spent.items()}
     table = tabulated(engines, statistics.median(begun))

@@ -99,12 +99,12 @@ def measure(recipe: str, file: Path, count: int, steps: int) -> dict[str, Any]:
     """Trains on the first `count` images of `file` in this process: what a step took, and so on."""
     from dataclasses import replace
 
-    from clearsight.config import load_recipe
+    from clearsight.config.recipes import load_recipe
     from clearsight.data.batches import Batches
     from clearsight.data.images import ImageSet
     from clearsight.data.splits import split
     from clearsight.runs import create_run
-    from clearsight.runtime import pick_device
+    from clearsight.runtime.device import pick_device
     from clearsight.training.train import train_model
 
     changes = {"data.validation": 0.0, "data.test": 0.0, "training.device": "cpu"}
@@ -203,10 +203,11 @@ def main() -> None:
     if min(len(set(given.images)), len(set(given.sizes))) < 3:
         parser.error("--images and --sizes: give at least three each, for a line to be judged")
 
-    from clearsight.config import load_recipe, to_table
+    from clearsight.config.recipes import load_recipe, to_table
     from clearsight.data.sources import load_images
     from clearsight.ledger import record_benchmark
-    from clearsight.runtime import environment, pick_device, pick_precision
+    from clearsight.runtime.device import pick_device, pick_precision
+    from clearsight.runtime.environment import environment
 
     counts, sizes = sorted(set(given.images)), sorted(set(given.sizes))
     source = load_images(given.data, data_dir=given.data_dir)

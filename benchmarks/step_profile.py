@@ -23,12 +23,14 @@ import torch
 import torch.nn.functional as F
 from torch.profiler import profile
 
-from clearsight.config import Config, load_recipe
+from clearsight.config.recipes import load_recipe
+from clearsight.config.schema import Config
 from clearsight.data.augment import augment
 from clearsight.data.images import ImageSet
 from clearsight.data.splits import split
 from clearsight.ledger import record_benchmark
-from clearsight.runtime import autocast, environment, pick_precision, tune_allocator
+from clearsight.runtime.device import autocast, pick_precision, tune_allocator
+from clearsight.runtime.environment import environment
 from clearsight.training.optimizers import build_optimizers
 from clearsight.training.train import new_classifier
 

@@ -34,13 +34,14 @@ def set_up(folder: Path) -> dict[str, float]:
 
 def run(folder: Path, given: argparse.Namespace) -> dict[str, float]:
     """One tracked run in this process: its seconds, and those spent in tracking."""
-    from clearsight import pipeline
-    from clearsight.config import load_recipe
+    from clearsight.config.recipes import load_recipe
     from clearsight.tracking import tracker
+    from clearsight.workflows.loading import load_data
+    from clearsight.workflows.train import train
 
     overrides = dict(pair.split("=", 1) for pair in given.set)
     config = load_recipe(given.recipe, {**overrides, "training.seed": given.seed})
-    images = pipeline.load_data(config, given.data_dir, pipeline.Silent())
+    images = load_data(config, given.data_dir)
     spent = {"open": 0.0, "thread": 0.0, "wait": 0.0}
 
     def timed(name: str, clock: Any, function: Any) -> Any:
@@ -57,7 +58,7 @@ def run(folder: Path, given: argparse.Namespace) -> dict[str, float]:
     tracker.Tracked._work = timed("thread", time.thread_time, tracker.Tracked._work)
     tracker.Tracked.finish = timed("wait", time.perf_counter, tracker.Tracked.finish)
     started = time.perf_counter()
-    pipeline.train(config, out=folder / f"s{given.seed}", images=images)
+    train(config, out=folder / f"s{given.seed}", images=images)
     return {"seconds": time.perf_counter() - started, **spent}
 
 
@@ -90,9 +91,10 @@ def main() -> None:
         print(json.dumps(result))
         return
 
-    from clearsight.config import load_recipe, to_table
+    from clearsight.config.recipes import load_recipe, to_table
     from clearsight.ledger import record_benchmark
-    from clearsight.runtime import environment, pick_device, pick_precision
+    from clearsight.runtime.device import pick_device, pick_precision
+    from clearsight.runtime.environment import environment
 
     with tempfile.TemporaryDirectory() as name:
         setting_up = child(Path(name), "set-up", 0)["seconds"]

@@ -17,14 +17,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from clearsight.config import Config, load_recipe, to_table
+from clearsight.config.recipes import load_recipe, to_table
+from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
 from clearsight.data.sources import load_images
 from clearsight.data.splits import split
 from clearsight.evaluation.metrics import cross_entropy, predict_both
 from clearsight.ledger import record_benchmark
 from clearsight.runs import create_run
-from clearsight.runtime import environment, pick_device, pick_precision
+from clearsight.runtime.device import pick_device, pick_precision
+from clearsight.runtime.environment import environment
 from clearsight.training.checkpoint import load_classifier
 from clearsight.training.train import train_model
 

@@ -37,9 +37,10 @@ from IPython.display import Image, display
 
 import clearsight
 from clearsight.data.audit import audit
-from clearsight.models.registry import start
-from clearsight.pictures import draw_augmentation, draw_data
-from clearsight.runs import Run, read_csv, read_json
+from clearsight.figures.run import draw_augmentation, draw_data
+from clearsight.files import read_csv, read_json
+from clearsight.models.factory import start
+from clearsight.runs import Run
 from clearsight.training.preflight import preflight
 
 warnings.filterwarnings("ignore", message="IProgress not found")  # nothing here needs its widgets

@@ -13,14 +13,16 @@ SOURCE = Path(__file__).parents[1] / "src" / "clearsight"
 
 # A module imports from its own line or from lines above it.
 LAYERS = [
-    {"errors", "convolutions"},
-    {"parsing", "config", "settings"},
-    {"runtime", "runs", "progress"},
+    {"errors"},
+    {"progress", "files"},
+    {"config"},
+    {"runtime", "runs"},
     {"data", "models"},
     {"training", "evaluation", "explanation", "figures"},
-    {"pictures", "model_card", "bundle", "exporting", "quantising", "predict", "mlflow_flavor"},
-    {"tracking", "ledger", "documents", "serve", "versions"},
-    {"suggesting", "pipeline", "demo", "reproduce"},
+    {"tracking"},
+    {"bundle"},
+    {"ledger"},
+    {"workflows"},
     {"cli", "__main__"},
 ]
 FORBIDDEN = {
@@ -75,8 +77,8 @@ def test_imports_go_one_way() -> None:
 @pytest.mark.parametrize(
     ("place", "source"),
     [
-        ("config", "from clearsight.runs import Run"),
-        ("data.splits", "def f():\n    import clearsight.models.registry"),
+        ("config.schema", "from clearsight.runs import Run"),
+        ("data.splits", "def f():\n    import clearsight.models.factory"),
         ("models.resnet", "from clearsight import data"),
         ("figures.training", "if True:\n    from clearsight.training import loop"),
     ],
@@ -107,7 +109,7 @@ def test_importing_has_no_effects() -> None:
 import json, logging, os, sys, threading
 state = lambda: (dict(os.environ), threading.active_count(), list(logging.root.handlers))
 before = state()
-import clearsight, clearsight.cli, clearsight.config, clearsight.runs
+import clearsight, clearsight.cli, clearsight.config.recipes, clearsight.runs
 heavy = {"torch", "numpy", "matplotlib", "sklearn", "onnxruntime", "rich"} & set(sys.modules)
 print(json.dumps([before == state(), sorted(heavy)]))
 """

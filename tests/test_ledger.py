@@ -3,15 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from clearsight.config import (
-    Config,
-    PhaseConfig,
-    TrainingConfig,
-    load_recipe,
-    recipe_hash,
-    to_toml,
-)
-from clearsight.errors import RunError, UsageError
+from clearsight.config.recipes import load_recipe, recipe_hash, to_toml
+from clearsight.config.schema import Config, PhaseConfig, TrainingConfig
+from clearsight.errors import FileError, RunError, UsageError
+from clearsight.files import write_csv, write_json, write_text
 from clearsight.ledger import (
     list_runs,
     read_entries,
@@ -20,7 +15,7 @@ from clearsight.ledger import (
     shipped_hash,
     spread,
 )
-from clearsight.runs import Run, create_run, write_csv, write_json, write_text
+from clearsight.runs import Run, create_run
 
 MACHINE = {
     "platform": "Linux", "cpu": "Chip", "cores": 2, "memory_gib": 24.0, "device": "cpu",
@@ -163,7 +158,7 @@ def test_entries_are_read_by_name_and_other_files_passed_over(tmp_path: Path) ->
     write_json(tmp_path / "results" / "bench.json", {"rows": []})
     assert list(read_entries(tmp_path / "results")) == ["airnet"]
     (tmp_path / "results" / "bad.json").write_text("{", "utf-8")
-    with pytest.raises(RunError, match=r"bad\.json: can't be read"):
+    with pytest.raises(FileError, match=r"bad\.json: can't be read"):
         read_entries(tmp_path / "results")
 
 

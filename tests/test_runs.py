@@ -5,18 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from clearsight.config import Config, load_recipe
-from clearsight.errors import RunError
-from clearsight.runs import (
-    create_run,
-    new_run_path,
-    open_run,
-    read_csv,
-    recover,
-    replacing,
-    write_csv,
-    write_json,
-)
+from clearsight.config.recipes import load_recipe
+from clearsight.config.schema import Config
+from clearsight.errors import FileError, RunError
+from clearsight.files import read_csv, recover, replacing, write_csv, write_json
+from clearsight.runs import create_run, new_run_path, open_run
 
 
 def test_a_new_run_holds_its_recipe_and_environment(tmp_path: Path) -> None:
@@ -41,7 +34,7 @@ def test_what_is_no_run_is_named(tmp_path: Path) -> None:
 
 def test_a_path_that_cant_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match=r"can't be written \(File exists\)"):
+    with pytest.raises(FileError, match=r"can't be written \(File exists\)"):
         create_run(tmp_path / "file" / "run", Config(), {})
 
 
@@ -52,7 +45,7 @@ def test_a_run_folder_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_csv_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"history\.csv: can't be read as CSV"):
+    with pytest.raises(FileError, match=r"history\.csv: can't be read as CSV"):
         read_csv(tmp_path / "history.csv")
 
 

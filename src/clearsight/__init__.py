@@ -7,11 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clearsight.config import load_recipe
+    from clearsight.bundle.predict import load
+    from clearsight.config.recipes import load_recipe
     from clearsight.data.sources import load_images
     from clearsight.data.splits import split
-    from clearsight.pipeline import evaluate, explain, export, train
-    from clearsight.predict import load
+    from clearsight.workflows.evaluate import evaluate
+    from clearsight.workflows.explain import explain
+    from clearsight.workflows.export import export
+    from clearsight.workflows.train import train
 
     __version__: str
 
@@ -28,14 +31,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "evaluate": "clearsight.pipeline",
-    "explain": "clearsight.pipeline",
-    "export": "clearsight.pipeline",
-    "load": "clearsight.predict",
+    "evaluate": "clearsight.workflows.evaluate",
+    "explain": "clearsight.workflows.explain",
+    "export": "clearsight.workflows.export",
+    "load": "clearsight.bundle.predict",
     "load_images": "clearsight.data.sources",
-    "load_recipe": "clearsight.config",
+    "load_recipe": "clearsight.config.recipes",
     "split": "clearsight.data.splits",
-    "train": "clearsight.pipeline",
+    "train": "clearsight.workflows.train",
 }
 
 
@@ -50,4 +53,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return list(__all__)

@@ -6,6 +6,7 @@
     ├── DataError              a source, a file or a split
     │   └── DataNotFoundError  nothing of that name on the data search path
     ├── WeightsError           pretrained weights: not to be had, or of another network
+    ├── FileError              a file of ours: can't be read, can't be written
     ├── RunError               a run folder: exists, is missing, is no run
     ├── TrainingError          training can't go on (NaN, nothing to train)
     ├── BundleError            a bundle: damaged, of another format, disagreeing with its model
@@ -41,6 +42,10 @@ class DataNotFoundError(DataError):
 
 class WeightsError(ClearsightError):
     """Pretrained weights can't be had, can't be read, or belong to another network."""
+
+
+class FileError(ClearsightError):
+    """A file that clearsight writes can't be written, or can't be read back."""
 
 
 class RunError(ClearsightError):

@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from clearsight.config import Config, load_recipe, recipe_hash, recipe_names, to_table
+from clearsight.config.recipes import load_recipe, recipe_hash, recipe_names, to_table
+from clearsight.config.schema import Config
 from clearsight.errors import ClearsightError, RunError, UsageError
-from clearsight.runs import Run, open_run, read_json, write_json
+from clearsight.files import read_json, write_json
+from clearsight.runs import Run, open_run
 
 RESULTS = Path("results")
 HARDWARE = ("platform", "cpu", "cores", "memory_gib", "device", "precision", "threads")

@@ -9,7 +9,7 @@ EpochRow = Mapping[str, Any]
 
 
 class Progress(Protocol):
-    """Receives progress: the terminal's `Screen`, or `Silent`."""
+    """Receives progress: the command line's `TerminalProgress`, or `Silent`."""
 
     def say(self, text: str) -> None:
         """One line for the reader."""
@@ -40,6 +40,9 @@ class Silent:
 
     def epoch(self, row: EpochRow) -> None:
         pass
+
+
+SILENT: Progress = Silent()
 
 
 @contextmanager

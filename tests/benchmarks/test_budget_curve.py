@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from clearsight.documents.budgets import budget_curves
 from clearsight.ledger import read_entries
+from tools.docs.budgets import budget_curves
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "budget_curve.py"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from clearsight.config import load_recipe
+from clearsight.config.recipes import load_recipe
 from clearsight.data.images import ImageSet
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"

@@ -9,8 +9,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from clearsight.documents.scaling import scaling_panels, scaling_table
 from clearsight.ledger import read_entries
+from tools.docs.scaling import scaling_panels, scaling_table
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "scaling.py"
 TINY = '[model]\nname = "airnet-tiny"\n[training]\nbatch = 100\n[[phases]]\n'

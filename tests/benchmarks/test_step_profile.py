@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from clearsight.config import load_recipe
+from clearsight.config.recipes import load_recipe
 
 
 def test_all_parts_of_a_step_take_time(step_profile: ModuleType) -> None:

@@ -9,10 +9,10 @@ import pytest
 
 import clearsight
 from clearsight.cli import main
-from clearsight.config import Config
+from clearsight.config.describe import settings
+from clearsight.config.schema import Config
 from clearsight.errors import DataError
 from clearsight.runs import create_run
-from clearsight.settings import settings
 
 RECIPE = '[data]\nsource = "digits"\n[[phases]]\nepochs = 1\n'
 
@@ -152,16 +152,3 @@ def test_runs_lists_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["runs", str(tmp_path), "--json"]) == 0
     [entry] = json.loads(capsys.readouterr().out)["runs"]
     assert entry["state"] == "started"
-
-
-def test_docs_check_prints_the_places_and_fails(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("<!-- results:*:table -->typed<!-- /results -->\n", "utf-8")
-    results = ["--results", str(tmp_path)]
-    assert main(["docs", "check", str(page), *results]) == 1
-    assert f"{page}:1: found" in capsys.readouterr().out
-    assert main(["docs", "render", str(page), *results]) == 0
-    assert capsys.readouterr().out == f"{page}\n"
-    assert main(["docs", "check", str(page), *results]) == 0

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from clearsight.bundle.predict import Prediction
 from clearsight.cli import output
-from clearsight.predict import Prediction
-from clearsight.runs import Run, write_json
+from clearsight.files import write_json
+from clearsight.runs import Run
 
 EVALUATION = {
     "split": "test", "n": 10000, "tta": "flip", "loss": 0.2, "target": 0.94,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clearsight.config import AugmentConfig
+from clearsight.config.schema import AugmentConfig
 from clearsight.data.augment import alternating_flip, augment, shrunk_lengths
 from clearsight.errors import ConfigError
 

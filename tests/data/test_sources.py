@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clearsight.config import DataConfig
+from clearsight.config.schema import DataConfig
 from clearsight.data import archives, sources
 from clearsight.data.images import ImageSet
 from clearsight.data.sources import load_images, search_path

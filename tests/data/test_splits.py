@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clearsight.config import DataConfig
+from clearsight.config.schema import DataConfig
 from clearsight.data.images import ImageSet, content_ids
 from clearsight.data.splits import Split, apportion, from_manifest, manifest, split
 from clearsight.errors import ConfigError, DataError

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from clearsight.config import Config, DataConfig
+from clearsight.config.schema import Config, DataConfig
 from clearsight.errors import RunError, UsageError
 from clearsight.evaluation.compare import (
     compare_predictions,
@@ -17,7 +17,8 @@ from clearsight.evaluation.compare import (
     paired_interval,
 )
 from clearsight.evaluation.predictions import Predictions, write_predictions
-from clearsight.runs import Run, create_run, read_json, write_json
+from clearsight.files import read_json, write_json
+from clearsight.runs import Run, create_run
 
 CLASSES = ("cat", "dog")
 

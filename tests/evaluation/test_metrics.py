@@ -19,6 +19,7 @@ from clearsight.evaluation.metrics import (
     predict_both,
     predict_probabilities,
 )
+from tests.recorder import Recorder
 
 
 class Pixels(nn.Module):
@@ -65,11 +66,9 @@ def test_large_inputs_go_in_smaller_batches_by_the_size_inside_the_model() -> No
     model = Pixels()
     model.preprocess = nn.Module()  # ty: ignore[unresolved-attribute]
     model.preprocess.size = 1000  # ty: ignore[unresolved-attribute]
-    done: list[int] = []
-    predict_probabilities(
-        model, np.repeat(grid(), 6, axis=0), progress=lambda done_now, _: done.append(done_now)
-    )
-    assert done == [3, 6]
+    recorder = Recorder()
+    predict_probabilities(model, np.repeat(grid(), 6, axis=0), progress=recorder)
+    assert recorder.steps["predicting"] == [3, 3]
 
 
 def test_flip_averages_the_logits_of_image_and_mirror_image() -> None:
@@ -162,9 +161,10 @@ def test_bf16_is_close_and_gives_float32() -> None:
 def test_read_only_images_and_progress() -> None:
     images = np.repeat(grid(), 5, axis=0)
     images.setflags(write=False)
-    calls: list[tuple[int, int]] = []
-    predict_probabilities(Pixels(), images, batch=2, progress=lambda *c: calls.append(c))
-    assert calls == [(2, 5), (4, 5), (5, 5)]
+    recorder = Recorder()
+    predict_probabilities(Pixels(), images, batch=2, progress=recorder, name="measuring")
+    assert recorder.totals == {"measuring": 5}
+    assert recorder.steps == {"measuring": [2, 2, 1]}
 
 
 def test_a_model_that_gives_nan_is_refused() -> None:

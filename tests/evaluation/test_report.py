@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clearsight.config import Config
+from clearsight.config.schema import Config
 from clearsight.evaluation.metrics import evaluate_probabilities
 from clearsight.evaluation.report import write_report
 from clearsight.figures.evaluation import worst_mistakes
 from clearsight.figures.save import save
-from clearsight.runs import Run, create_run, write_csv, write_json
+from clearsight.files import write_csv, write_json
+from clearsight.runs import Run, create_run
 
 CLASSES = ("cat", "<b>dog</b>", 'bird" onload="x')
 LABELS = np.repeat([0, 1, 2], 10)

@@ -9,8 +9,8 @@ from torch import nn
 from clearsight.errors import UsageError
 from clearsight.explanation.cam import choose_layer, grad_cam
 from clearsight.models.classifier import Classifier
+from clearsight.models.factory import build
 from clearsight.models.preprocess import Preprocess
-from clearsight.models.registry import build
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 

@@ -11,8 +11,8 @@ from clearsight.data.images import ImageSet
 from clearsight.errors import DataError, UsageError
 from clearsight.explanation.explain import choose_samples, explain_images, explain_run
 from clearsight.models.classifier import Classifier
+from clearsight.models.factory import build
 from clearsight.models.preprocess import Preprocess
-from clearsight.models.registry import build
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from clearsight.errors import RunError
+from clearsight.errors import FileError
 from clearsight.figures.save import save
 from clearsight.figures.style import DPI, new_figure, styled
 
@@ -35,6 +35,6 @@ def test_same_figure_same_bytes(tmp_path: Path) -> None:
 def test_refused_by_the_disk_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.png").mkdir()
     (tmp_path / "a.png" / "x").touch()
-    with pytest.raises(RunError, match=r"a\.png"):
+    with pytest.raises(FileError, match=r"a\.png"):
         save(line(), tmp_path / "a.png")
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]

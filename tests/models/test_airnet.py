@@ -5,9 +5,9 @@ import torch
 
 from clearsight.errors import ConfigError
 from clearsight.models.airnet import AirNet, Group, ResidualGroup, ScaledLinear, dirac_conv
+from clearsight.models.factory import build, model_names
 from clearsight.models.preprocess import Preprocess
-from clearsight.models.registry import build, model_names
-from clearsight.runtime import seeded
+from clearsight.runtime.seeds import seeded
 
 
 def test_whitened_patches_have_the_identity_as_covariance() -> None:

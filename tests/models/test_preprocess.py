@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clearsight.exporting import onnx_graph
+from clearsight.bundle.engines import onnx_engine
+from clearsight.bundle.export import onnx_graph
 from clearsight.models.classifier import Classifier
 from clearsight.models.preprocess import Interpolation, Preprocess
-from clearsight.predict import onnx_engine
 
 
 def test_pixels_are_scaled_once_and_normalised() -> None:

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from clearsight.models.factory import build
 from clearsight.models.preprocess import Preprocess
-from clearsight.models.registry import build
 from clearsight.models.resnet import BUILDERS, BasicBlock, ResNet
 
 CLASSES = tuple("abcdefghij")

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from clearsight.models.classifier import Classifier
+from clearsight.models.factory import build
 from clearsight.models.preprocess import Preprocess
-from clearsight.models.registry import build
 from clearsight.models.stages import can_cut, run_prefix, run_rest, stages
 
 OWN = ["resnet20", "airnet94", "wrn-16-8"]

@@ -15,11 +15,11 @@ import timm
 import torch
 from safetensors.torch import save, save_file
 
-from clearsight.config import ModelConfig
+from clearsight.config.schema import ModelConfig
 from clearsight.errors import ConfigError, WeightsError
 from clearsight.models import pretrained
 from clearsight.models.classifier import Classifier
-from clearsight.models.registry import rebuild, start
+from clearsight.models.factory import rebuild, start
 from clearsight.models.weights import read_tensors
 
 NAME = "resnet18.a1_in1k"

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from clearsight.config import load_recipe
+from clearsight.config.recipes import load_recipe
+from clearsight.files import write_json
 from clearsight.progress import Silent
-from clearsight.runs import Run, create_run, write_json
+from clearsight.runs import Run, create_run
 from clearsight.tracking.numbers import Seeds
 from clearsight.tracking.tracker import tracked
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from clearsight.config import load_recipe
-from clearsight.runs import Run, read_json
+from clearsight.config.recipes import load_recipe
+from clearsight.files import read_json
+from clearsight.runs import Run
 from clearsight.tracking.mlflow import load_client, store_uri
 from clearsight.tracking.numbers import Seeds, parameters
 from clearsight.tracking.tracker import tracked
@@ -169,8 +170,8 @@ def test_more_parameters_than_mlflow_takes_at_once(
 ) -> None:
     from dataclasses import replace
 
-    from clearsight.config import to_toml
-    from clearsight.runs import write_text
+    from clearsight.config.recipes import to_toml
+    from clearsight.files import write_text
 
     run = new_run(tmp_path / "run", "mlflow")
     config = load_recipe("airnet94")

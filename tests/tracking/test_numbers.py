@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from clearsight.config import load_recipe
-from clearsight.runs import Run, read_json
+from clearsight.config.recipes import load_recipe
+from clearsight.files import read_json
+from clearsight.runs import Run
 from clearsight.tracking.numbers import (
     epoch_metrics,
     facts,
@@ -75,7 +76,7 @@ def test_seeds_are_a_group_from_two_on() -> None:
 
 @pytest.mark.parametrize("name", ["airnet94", "digits"])
 def test_the_tracker_is_no_part_of_the_recipe(name: str) -> None:
-    from clearsight.config import recipe_hash
+    from clearsight.config.recipes import recipe_hash
 
     other = load_recipe(name, {"tracking.tracker": "none"})
     assert recipe_hash(other) == recipe_hash(load_recipe(name))

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from clearsight.cli import main
-from clearsight.runs import open_run, read_csv, read_json
+from clearsight.files import read_csv, read_json
+from clearsight.runs import open_run
 from clearsight.tracking.mlflow import load_client
 
 TINY = [

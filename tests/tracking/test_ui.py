@@ -14,14 +14,15 @@ from typing import Any
 
 import pytest
 
-from clearsight import pipeline
 from clearsight.cli import main
-from clearsight.config import load_recipe
+from clearsight.config.recipes import load_recipe
 from clearsight.errors import UsageError
-from clearsight.runs import Run, read_csv, read_json
+from clearsight.files import read_csv, read_json
+from clearsight.runs import Run
 from clearsight.tracking import ui
 from clearsight.tracking.mlflow import load_client
 from clearsight.tracking.ui import ui_command
+from clearsight.workflows.train import train
 
 SERVER_STARTS = 120  # s; MLflow's needs 15 s where the machine has nothing else to do
 
@@ -138,7 +139,7 @@ def test_a_server_killed_mid_run_costs_a_warning_and_nothing_else(
                 kill(server)
 
         screen.epoch = epoch
-        run = pipeline.train(config, out=tmp_path / "run", screen=screen)
+        run = train(config, out=tmp_path / "run", progress=screen)
 
     assert kept == [row["epoch"] for row in read_csv(run.history)]
     assert len(kept) == 8

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from clearsight.config import TrainingConfig
+from clearsight.config.schema import TrainingConfig
 from clearsight.training.averaging import Averaging
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clearsight.config import Config, PhaseConfig, TrainingConfig
+from clearsight.config.schema import Config, PhaseConfig, TrainingConfig
 from clearsight.training.clock import Clock
 from clearsight.training.phases import Position, phase_budget, planned_epochs
 from clearsight.training.schedules import Plan

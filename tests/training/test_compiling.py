@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from clearsight.config import Config, parse
+from clearsight.config.parsing import parse
+from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
 from clearsight.data.splits import split
 from clearsight.errors import ConfigError, TrainingError
-from clearsight.runs import Run, create_run, read_csv
+from clearsight.files import read_csv
+from clearsight.runs import Run, create_run
 from clearsight.training.train import train_model
 
 pytestmark = pytest.mark.slow

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from clearsight.config import PhaseConfig
+from clearsight.config.schema import PhaseConfig
 from clearsight.training.curriculum import Curriculum
 
 

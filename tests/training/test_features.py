@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from clearsight.config import CacheConfig
+from clearsight.config.schema import CacheConfig
+from clearsight.models.factory import build
 from clearsight.models.preprocess import Preprocess
-from clearsight.models.registry import build
 from clearsight.models.stages import run_prefix, stages
 from clearsight.progress import Silent
 from clearsight.training.features import Chunk, Features, Frozen, View, compute_features

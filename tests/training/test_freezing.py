@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clearsight.config import PhaseConfig, TrainingConfig
+from clearsight.config.schema import PhaseConfig, TrainingConfig
 from clearsight.errors import ConfigError
 from clearsight.models.classifier import Classifier
+from clearsight.models.factory import build
 from clearsight.models.preprocess import Preprocess
-from clearsight.models.registry import build
 from clearsight.models.stages import stages
 from clearsight.training.averaging import Averaging
 from clearsight.training.freezing import depths, freeze, frozen_depth, selected, set_modes

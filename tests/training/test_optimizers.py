@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from clearsight.config import PhaseConfig
+from clearsight.config.schema import PhaseConfig
 from clearsight.errors import TrainingError
+from clearsight.models.factory import build
 from clearsight.models.preprocess import Preprocess
-from clearsight.models.registry import build
 from clearsight.training.optimizers import Muon, build_optimizers, orthogonalise, set_rate
 
 

@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clearsight import pipeline
-from clearsight.config import Config, DataConfig, ModelConfig, PhaseConfig, TrackingConfig
+from clearsight.config.schema import Config, DataConfig, ModelConfig, PhaseConfig, TrackingConfig
 from clearsight.data.arrays import digits_source
 from clearsight.data.cache import cached
 from clearsight.errors import TrainingError
+from clearsight.files import read_json
 from clearsight.models.classifier import Classifier
+from clearsight.models.factory import start
 from clearsight.models.preprocess import Preprocess
-from clearsight.models.registry import start
-from clearsight.runs import read_json
 from clearsight.training.preflight import Finding, check_features, preflight, relative_spread
+from clearsight.workflows.train import train
 
 MEAN, STD = [0.5] * 3, [0.25] * 3
 LABELS = torch.arange(16) % 10
@@ -166,12 +166,12 @@ def test_a_refused_run_leaves_no_folder(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(
         TrainingError, match=r"pre-flight check: .*divided by 255 once more.*--force"
     ):
-        pipeline.train(recipe(folder, "double-scaled"), out=tmp_path / "run")
+        train(recipe(folder, "double-scaled"), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_forced_run_records_what_was_found(folder: Path, tmp_path: Path) -> None:
-    run = pipeline.train(recipe(folder, "double-scaled"), out=tmp_path / "run", force=True)
+    run = train(recipe(folder, "double-scaled"), out=tmp_path / "run", force=True)
     about = read_json(run.environment)
     assert about["forced"] is True
     assert "input" in [finding["kind"] for finding in about["preflight"]]
@@ -179,5 +179,5 @@ def test_a_forced_run_records_what_was_found(folder: Path, tmp_path: Path) -> No
 
 
 def test_a_sound_run_is_not_called_forced(folder: Path, tmp_path: Path) -> None:
-    run = pipeline.train(recipe(folder, "weights"), out=tmp_path / "run", force=True)
+    run = train(recipe(folder, "weights"), out=tmp_path / "run", force=True)
     assert read_json(run.environment)["forced"] is False

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clearsight.config import PhaseConfig
+from clearsight.config.schema import PhaseConfig
 from clearsight.training.schedules import Plan, factor, out_of_patience, plateau_factor
 
 

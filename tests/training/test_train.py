@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from clearsight.config import Config, load_recipe, parse
+from clearsight.config.parsing import parse
+from clearsight.config.recipes import load_recipe
+from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
 from clearsight.data.splits import split
 from clearsight.errors import ConfigError, RunError, TrainingError
+from clearsight.files import read_csv
 from clearsight.progress import Silent
-from clearsight.runs import Run, create_run, read_csv
+from clearsight.runs import Run, create_run
 from clearsight.training.checkpoint import load_classifier
 from clearsight.training.loop import Interrupted
 from clearsight.training.train import new_classifier, train_model

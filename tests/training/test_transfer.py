@@ -11,14 +11,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clearsight.config import Config, parse
+from clearsight.config.parsing import parse
+from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
 from clearsight.data.splits import split
 from clearsight.errors import ConfigError
+from clearsight.figures.run import draw_training
+from clearsight.files import read_csv, write_json
 from clearsight.models.classifier import Classifier
-from clearsight.pictures import draw_training
-from clearsight.progress import Silent
-from clearsight.runs import Run, create_run, read_csv, write_json
+from clearsight.progress import SILENT, Progress, Silent
+from clearsight.runs import Run, create_run
 from clearsight.training import train as training
 from clearsight.training.checkpoint import load_classifier
 from clearsight.training.loop import Interrupted
@@ -58,7 +60,7 @@ class Listener(Silent):
 
 
 def trained(
-    path: Path, config: Config, images: ImageSet, progress: Silent | None = None
+    path: Path, config: Config, images: ImageSet, progress: Progress = SILENT
 ) -> tuple[Run, list[dict]]:
     run = create_run(path, config, {})
     return run, train_model(run, config, images, split(images, config.data), progress=progress)

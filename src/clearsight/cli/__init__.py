@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from clearsight.cli.screen import folded
+from clearsight.cli.terminal import folded
 from clearsight.errors import ClearsightError
 
 

@@ -9,15 +9,11 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from clearsight.cli import experiments, output, registry
+from clearsight.cli import comparison, output, registry
 from clearsight.cli.inputs import image_names
 from clearsight.cli.options import DataDir, Json, RunFolder
-from clearsight.cli.screen import Screen
+from clearsight.cli.terminal import TerminalProgress
 from clearsight.errors import UsageError
-
-Documents = Annotated[
-    tuple[Path, ...], Parameter(help="Markdown files; default: those here and in docs")
-]
 
 
 def _version() -> str:
@@ -34,8 +30,6 @@ app = App(
     version=_version,
     default_parameter=Parameter(negative=()),
 )
-docs = App(name="docs", help="Fill or check what in documents comes from results and code.")
-app.command(docs)
 app.command(registry.app)
 
 
@@ -49,11 +43,11 @@ def demo(
     out: Annotated[Path | None, Parameter(help="run folder; default: a new one in runs")] = None,
 ) -> None:
     """Audit, train, evaluate, explain and export a first model, all in one go."""
-    from clearsight.demo import demo
-    from clearsight.parsing import parse_duration
+    from clearsight.config.parsing import parse_duration
+    from clearsight.workflows.demo import demo
 
     seconds = None if budget is None else parse_duration(budget, "--budget")
-    output.show_demo(demo(budget=seconds, data_dir=data_dir, out=out, screen=Screen()))
+    output.show_demo(demo(budget=seconds, data_dir=data_dir, out=out, progress=TerminalProgress()))
 
 
 @app.command
@@ -91,8 +85,7 @@ def train(
 
     Every field of the recipe is a flag as well; they are listed at the end.
     """
-    from clearsight.config import load_recipe
-    from clearsight.runs import open_run
+    from clearsight.config.recipes import load_recipe
 
     named = {
         "data": data,
@@ -109,27 +102,29 @@ def train(
                 "--resume: found other settings beside it; a run goes on with its own recipe, "
                 f"so give only --resume {resume}"
             )
-        config = open_run(resume).config()
-    elif recipe is None:
+        from clearsight.workflows.train import resume as resume_run
+
+        run = resume_run(resume, data_dir=data_dir, progress=TerminalProgress())
+        output.show_trained([run], as_json=as_json)
+        return
+    if recipe is None:
         raise UsageError("train: found no recipe; name one from `clearsight recipes` or a file")
-    else:
-        config = load_recipe(recipe, changes)
+    config = load_recipe(recipe, changes)
 
     # Heavy, so only once the words are known to be right.
-    from clearsight import pipeline
     from clearsight.tracking.numbers import seeds_of
+    from clearsight.workflows.train import train
 
-    screen, finished, group = Screen(), [], seeds_of(config, seeds)
+    progress, finished, group = TerminalProgress(), [], seeds_of(config, seeds)
     for number in range(config.training.seed, config.training.seed + seeds):
         training = dataclasses.replace(config.training, seed=number)
-        run = pipeline.train(
+        run = train(
             dataclasses.replace(config, training=training),
             out=out / f"s{number}" if out and seeds > 1 else out,
             data_dir=data_dir,
-            resume=resume,
             seeds=group,
             force=force,
-            screen=screen,
+            progress=progress,
         )
         finished.append(run)
     output.show_trained(finished, as_json=as_json)
@@ -148,9 +143,9 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a run on its test set."""
-    from clearsight import pipeline
+    from clearsight.workflows.evaluate import evaluate
 
-    evaluation = pipeline.evaluate(run, data_dir=data_dir, tta=tta, screen=Screen())
+    evaluation = evaluate(run, data_dir=data_dir, tta=tta, progress=TerminalProgress())
     output.show_evaluation(evaluation, as_json=as_json)
 
 
@@ -173,12 +168,13 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Draw where the model looks (Grad-CAM), and print the figures' names."""
-    from clearsight import pipeline
+    from clearsight.workflows.explain import explain
 
     files = [Path(name) for name in image_names(images, sys.stdin)]
-    figures = pipeline.explain(
-        registry.bundle_folder(target), files, layer=layer, out=out, data_dir=data_dir
-    )
+    figures = explain(
+        registry.bundle_folder(target), files, layer=layer, out=out, data_dir=data_dir,
+        progress=TerminalProgress(),
+    )  # fmt: skip
     output.show_paths("figures", figures, as_json=as_json)
 
 
@@ -200,9 +196,9 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write the bundle: weights, ONNX graph, class names, model card."""
-    from clearsight import pipeline
+    from clearsight.workflows.export import export
 
-    bundle = pipeline.export(run, out=out, int8=int8, data_dir=data_dir, screen=Screen())
+    bundle = export(run, out=out, int8=int8, data_dir=data_dir, progress=TerminalProgress())
     output.show_path("bundle", bundle, as_json=as_json)
 
 
@@ -228,7 +224,7 @@ def predict(
     """Name the class of images, with its probability."""
     if as_json and as_csv:
         raise UsageError("predict: found both --json and --csv; choose one")
-    from clearsight.predict import load
+    from clearsight.bundle.predict import load
 
     form = "json" if as_json else "csv" if as_csv else "text"
     predictions = load(registry.bundle_folder(bundle), engine=engine).stream(
@@ -247,15 +243,14 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Look a data set over: damaged files, duplicates, class balance, sizes."""
-    from clearsight import pipeline
+    from clearsight.workflows.audit import audit
 
-    output.show_audit(
-        pipeline.audit(data, data_dir=data_dir, out=out, screen=Screen()), as_json=as_json
-    )
+    report = audit(data, data_dir=data_dir, out=out, progress=TerminalProgress())
+    output.show_audit(report, as_json=as_json)
 
 
 @app.command
-def suggest(
+def profile(
     data: Annotated[str, Parameter(help="data set: a name or a path")],
     /,
     *,
@@ -264,10 +259,10 @@ def suggest(
     as_json: Json = False,
 ) -> None:
     """Measure what a network costs on this machine at each input size; nothing is trained."""
-    from clearsight import pipeline
+    from clearsight.workflows.profile import profile
 
-    found = pipeline.suggest(data, model, data_dir=data_dir, screen=Screen())
-    output.show_suggestions(found, as_json=as_json)
+    costs = profile(data, model, data_dir=data_dir, progress=TerminalProgress())
+    output.show_profile(costs, as_json=as_json)
 
 
 @app.command
@@ -283,9 +278,21 @@ def runs(
     output.show_runs(list_runs(folder), folder, as_json=as_json)
 
 
-app.command(experiments.compare)
-app.command(experiments.reproduce)
-app.command(experiments.ui)
+app.command(comparison.compare)
+app.command(comparison.reproduce)
+
+
+@app.command
+def ui(
+    folder: Annotated[Path, Parameter(help="where the run folders are")] = Path("runs"),
+    /,
+    *,
+    port: Annotated[int, Parameter(help="port on this machine")] = 5000,
+) -> None:
+    """Show the tracked runs on MLflow's own web page, until Ctrl-C."""
+    from clearsight.tracking.ui import serve_ui
+
+    serve_ui(folder, port)
 
 
 @app.command
@@ -297,10 +304,10 @@ def recipes(
     as_json: Json = False,
 ) -> None:
     """List the shipped recipes, or show one."""
-    from clearsight.config import load_recipe, recipe_names
+    from clearsight.config.recipes import load_recipe, recipe_names
 
     if models:
-        from clearsight.models.registry import model_names
+        from clearsight.models.factory import model_names
 
         output.show_names("models", model_names(), as_json=as_json)
     elif name is None:
@@ -327,48 +334,8 @@ def record(
     output.show_path("result", path, as_json=as_json)
 
 
-@docs.command(name="render")
-def docs_render(
-    files: Documents = (),
-    /,
-    *,
-    results: Annotated[Path, Parameter(help="folder of the ledger")] = Path("results"),
-) -> None:
-    """Fill in numbers and pictures of the ledger, references from the code; print what changed."""
-    from clearsight.cli.reference import generators
-    from clearsight.documents.charts import draw_charts
-    from clearsight.documents.places import render_files
-
-    pages = files or _documents()
-    changed = render_files(pages, results, generators(results)) + draw_charts(pages, results)
-    output.show_paths("changed", changed)
-
-
-@docs.command(name="check")
-def docs_check(
-    files: Documents = (),
-    /,
-    *,
-    results: Annotated[Path, Parameter(help="folder of the ledger")] = Path("results"),
-) -> int:
-    """Fail where a number, figure, command or link is no longer true, with file and line."""
-    from clearsight.cli.reference import command_problem, generators
-    from clearsight.documents.checks import check_documents
-
-    problems = check_documents(
-        files or _documents(), results=results, generators=generators(results),
-        command_problem=command_problem,
-    )  # fmt: skip
-    output.show_lines(problems)
-    return 1 if problems else 0
-
-
-def _documents() -> list[Path]:
-    return [*sorted(Path().glob("*.md")), *sorted(Path("docs").rglob("*.md"))]
-
-
 def _recipe_text(name: str) -> str:
-    from clearsight.config import RECIPES
+    from clearsight.config.recipes import RECIPES
 
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     return path.read_text(encoding="utf-8")

@@ -10,12 +10,12 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from clearsight.cli.screen import clock, folded
+from clearsight.cli.terminal import clock, folded
 
 if TYPE_CHECKING:  # `clearsight --help` shall be quick
-    from clearsight.config import Config
+    from clearsight.bundle.predict import Prediction
+    from clearsight.config.schema import Config
     from clearsight.data.audit import AuditReport
-    from clearsight.predict import Prediction
     from clearsight.runs import Run
 
 
@@ -69,8 +69,8 @@ def show_path(key: str, path: Path, *, as_json: bool) -> None:
 
 def show_trained(runs: "Sequence[Run]", *, as_json: bool) -> None:
     """What each finished run reached; over several seeds also mean, deviation and range."""
+    from clearsight.files import read_json
     from clearsight.ledger import spread
-    from clearsight.runs import read_json
 
     evaluations = [read_json(run.evaluation) for run in runs]
     over_seeds = spread([evaluation["accuracy"]["value"] for evaluation in evaluations])
@@ -95,7 +95,7 @@ def show_trained(runs: "Sequence[Run]", *, as_json: bool) -> None:
 
 def show_demo(run: "Run") -> None:
     """The last screen of the demo: what was reached, where it lies, what to try next."""
-    from clearsight.runs import read_json
+    from clearsight.files import read_json
 
     command = _own_command()
     show_text(
@@ -165,7 +165,7 @@ def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def show_suggestions(found: Mapping[str, Any], *, as_json: bool) -> None:
+def show_profile(found: Mapping[str, Any], *, as_json: bool) -> None:
     """What a network costs at each input size."""
     if as_json:
         show_json(found)
@@ -249,7 +249,7 @@ def show_recipes(about: Mapping[str, str], *, as_json: bool) -> None:
 
 def show_recipe(config: "Config", text: str, *, as_json: bool) -> None:
     """A recipe: the file as it stands; as JSON every field resolved."""
-    from clearsight.config import to_table
+    from clearsight.config.recipes import to_table
 
     if as_json:
         show_json(to_table(config))
@@ -259,7 +259,7 @@ def show_recipe(config: "Config", text: str, *, as_json: bool) -> None:
 
 def show_settings() -> None:
     """Every field of the configuration with its meaning, unit, type and default."""
-    from clearsight.settings import settings
+    from clearsight.config.describe import settings
 
     width, column = min(shutil.get_terminal_size().columns, 100), 34
     indent = " " * column

@@ -11,7 +11,7 @@ from clearsight.cli import output
 from clearsight.cli.options import Json
 
 if TYPE_CHECKING:
-    from clearsight.versions import Version
+    from clearsight.bundle.registry import Version
 
 app = App(name="registry", help="Keep bundles as versions of named models.")
 
@@ -29,7 +29,7 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Copy a bundle into the registry as the next version of a model."""
-    from clearsight.versions import add_version
+    from clearsight.bundle.registry import add_version
 
     _show([add_version(bundle, name, runs)], as_json=as_json)
 
@@ -37,7 +37,7 @@ def add(
 @app.command(name="list")
 def list_(*, runs: Runs = Path("runs"), as_json: Json = False) -> None:
     """List the versions of all models."""
-    from clearsight.versions import list_versions
+    from clearsight.bundle.registry import list_versions
 
     _show(list_versions(runs), as_json=as_json)
 
@@ -57,7 +57,7 @@ def promote(
     as_json: Json = False,
 ) -> None:
     """Give a version an alias, which its former bearer loses."""
-    from clearsight import versions
+    from clearsight.bundle import registry as versions
 
     done = versions.promote(name, version, alias, better_than=if_better_than, runs=runs)
     if as_json:
@@ -83,10 +83,10 @@ def get(
     as_json: Json = False,
 ) -> None:
     """Copy the bundle of a version out of the registry."""
-    from clearsight.bundle import read_bundle
+    from clearsight.bundle.format import read_bundle
+    from clearsight.bundle.registry import find_version
     from clearsight.errors import UsageError
-    from clearsight.runs import replacing
-    from clearsight.versions import find_version
+    from clearsight.files import replacing
 
     if out.exists():
         raise UsageError(f"{out}: exists already; choose another --out")
@@ -99,7 +99,7 @@ def get(
 def bundle_folder(place: Path) -> Path:
     """`place`, or the bundle that it refers to as `NAME@ALIAS` in the registry of `runs`."""
     if "@" in str(place):
-        from clearsight.versions import find_version, is_reference
+        from clearsight.bundle.registry import find_version, is_reference
 
         if is_reference(place):
             return find_version(str(place)).bundle

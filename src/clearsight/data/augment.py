@@ -14,7 +14,7 @@ from kornia.enhance import adjust_brightness_accumulative, adjust_contrast_with_
 from kornia.geometry.transform import get_rotation_matrix2d, warp_affine
 from torch import Tensor
 
-from clearsight.config import AugmentConfig
+from clearsight.config.schema import AugmentConfig
 from clearsight.errors import ConfigError
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clearsight.data.images import ImageSet
-from clearsight.runtime import generator
+from clearsight.runtime.seeds import generator
 
 RESAMPLED_AT_ONCE = 5000  # images: room for their float copies
 

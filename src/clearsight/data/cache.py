@@ -21,8 +21,8 @@ import platformdirs
 from clearsight.data.decoding import Chunk, Findings, decode_records
 from clearsight.data.images import Fit, ImageSet, check_classes, content_id, number_duplicates
 from clearsight.data.records import Records, Report, Source
-from clearsight.errors import DataError, RunError
-from clearsight.runs import replacing, write_json
+from clearsight.errors import DataError, FileError
+from clearsight.files import replacing, write_json
 
 OnCorrupt = Callable[[str, str], None]
 """Called with (place, reason) for each image that can't be decoded."""
@@ -57,7 +57,7 @@ def cached(
         if on_corrupt is None:
             raise
         return _decode(source, records, size=size, fit=fit, report=report, on_corrupt=on_corrupt)
-    except (RunError, OSError) as error:
+    except (FileError, OSError) as error:
         refuse = on_corrupt or _refuse
         images = _decode(source, records, size=size, fit=fit, report=report, on_corrupt=refuse)
         reason = error.__cause__ or error

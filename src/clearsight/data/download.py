@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from clearsight.data.records import Report
-from clearsight.errors import DataNotFoundError, RunError
-from clearsight.runs import replacing
+from clearsight.errors import DataNotFoundError, FileError
+from clearsight.files import replacing
 
 PATIENCE = 10.0
 _BLOCK = 1 << 18
@@ -29,7 +29,7 @@ def download(
         try:
             with replacing(path) as temporary, temporary.open("wb") as file:
                 _transfer(response, file, url, md5, report)
-        except (RunError, OSError) as error:
+        except (FileError, OSError) as error:
             raise DataNotFoundError(
                 f"{path} can't be written ({error.__cause__ or error})"
             ) from error

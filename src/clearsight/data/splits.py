@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from clearsight.config import DataConfig
+from clearsight.config.schema import DataConfig
 from clearsight.data.images import ImageSet
 from clearsight.errors import ConfigError, DataError
 

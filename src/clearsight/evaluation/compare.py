@@ -9,7 +9,8 @@ import numpy as np
 from clearsight.errors import RunError, UsageError
 from clearsight.evaluation.intervals import wilson
 from clearsight.evaluation.predictions import Predictions, read_predictions
-from clearsight.runs import Run, read_json
+from clearsight.files import read_json
+from clearsight.runs import Run
 
 SIGNIFICANCE = 0.05
 CONFIDENCE = 0.95

@@ -1,6 +1,6 @@
 """Probabilities of a model over images, and the numbers of `evaluation.json` from them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from clearsight.errors import ClearsightError, UsageError
 from clearsight.evaluation.intervals import wilson
 from clearsight.models.modes import evaluating
-from clearsight.runtime import Precision, autocast
+from clearsight.progress import SILENT, Progress
+from clearsight.runtime.device import Precision, autocast
 
 LARGEST_BATCH, PIXELS_AT_ONCE = 500, 3_000_000
 # By less than this the likeliest class must lead, in nats, for shifted views to be looked at: they
@@ -29,7 +30,8 @@ def predict_probabilities(
     batch: int | None = None,
     device: torch.device | str | None = None,
     precision: Precision = "fp32",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = SILENT,
+    name: str = "predicting",
 ) -> np.ndarray:
     """Class probabilities float32 [N, K] of `images` uint8 [N, H, W, 3], in their order.
 
@@ -40,12 +42,13 @@ def predict_probabilities(
     the two likeliest classes are then less than `DOUBT` apart, half over those and half over both
     shifted by one pixel up-left and down-right with reflected edges. The six views are K. Jordan's
     (2024, arXiv:2404.00498); to spend them on doubtful images, after hiverge's cifar10-speedrun
-    (2025), halves the cost. `progress` is called with images done and images in all. Raises
-    `ClearsightError` where the model gives NaN or infinity.
+    (2025), halves the cost. `name` is what `progress` calls the work. Raises `ClearsightError`
+    where the model gives NaN or infinity.
     """
     return predict_both(
-        model, images, tta=tta, batch=batch, device=device, precision=precision, progress=progress
-    )[0]
+        model, images, tta=tta, batch=batch, device=device, precision=precision,
+        progress=progress, name=name,
+    )[0]  # fmt: skip
 
 
 def predict_both(
@@ -56,7 +59,8 @@ def predict_both(
     batch: int | None = None,
     device: torch.device | str | None = None,
     precision: Precision = "fp32",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = SILENT,
+    name: str = "predicting",
 ) -> tuple[np.ndarray, np.ndarray]:
     """`predict_probabilities` with `tta`, and without it: its first view is the image itself."""
     if tta not in ("none", "flip", "flip+shift"):
@@ -68,13 +72,13 @@ def predict_both(
         inside = getattr(getattr(model, "preprocess", None), "size", None)
         batch = batch_size(inside or images.shape[1])
     parts: list[Tensor] = []
-    with evaluating(model), torch.inference_mode(), autocast(where, precision):
+    task = progress.task(name, len(images))
+    with task as advance, evaluating(model), torch.inference_mode(), autocast(where, precision):
         for start in range(0, len(images), batch):
             # A copy, for a memory-mapped array is read-only and tensors are not.
             pixels = torch.from_numpy(np.array(images[start : start + batch])).to(where)
             parts.append(torch.stack(_both_logits(model, pixels, tta)).softmax(2).cpu())
-            if progress is not None:
-                progress(min(start + batch, len(images)), len(images))
+            advance(len(pixels))
     probabilities = torch.cat(parts, 1).numpy()
     bad = int((~np.isfinite(probabilities)).any((0, 2)).sum())
     if bad:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clearsight.errors import RunError, UsageError
-from clearsight.runs import replacing
+from clearsight.files import replacing
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,8 @@ from PIL import Image
 
 from clearsight.evaluation.intervals import wilson
 from clearsight.figures.style import DPI
-from clearsight.runs import Run, read_csv, write_text
+from clearsight.files import read_csv, write_text
+from clearsight.runs import Run
 
 PAIRS_SHOWN = 15
 CSS_PX_PER_INCH = 96
@@ -63,7 +64,7 @@ def write_report(run: Run) -> Path:
     """Writes `run.report` from what lies in the run folder, and returns its path.
 
     The page holds its figures itself and names no outside address. Files the run does not have
-    yet are left out. Raises `RunError` where the disk refuses.
+    yet are left out. Raises `FileError` where the disk refuses.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

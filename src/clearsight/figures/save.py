@@ -5,13 +5,13 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from clearsight.figures.style import DPI, styled
-from clearsight.runs import replacing
+from clearsight.files import replacing
 
 
 def save(figure: Figure, path: Path) -> None:
     """Writes `figure` to `path` as PNG, 144 dots per inch, without date and software name.
 
-    Raises `RunError` where the disk refuses.
+    Raises `FileError` where the disk refuses.
     """
     # Matplotlib makes most tick labels only when it draws, so the style must still hold here.
     with replacing(path) as temporary, styled():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from clearsight.errors import ConfigError, TrainingError
-from clearsight.runtime import Precision
+from clearsight.runtime.device import Precision
 
 
 def compiled(

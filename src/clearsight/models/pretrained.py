@@ -7,10 +7,10 @@ import timm
 from timm.models import split_model_name_tag
 from torch import nn
 
+from clearsight.config.parsing import did_you_mean
 from clearsight.errors import ConfigError, WeightsError
 from clearsight.models.preprocess import Interpolation
 from clearsight.models.weights import Expectation, Weights, from_file, from_hub, from_package
-from clearsight.parsing import did_you_mean
 
 
 def is_known(name: str) -> bool:

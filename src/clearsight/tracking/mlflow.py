@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clearsight.config import Config
+from clearsight.config.schema import Config
+from clearsight.files import read_json, write_json
 from clearsight.progress import EpochRow
-from clearsight.runs import Run, read_json, write_json
+from clearsight.runs import Run
 from clearsight.tracking.numbers import (
     Seeds,
     epoch_metrics,

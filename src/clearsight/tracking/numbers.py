@@ -8,7 +8,8 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
-from clearsight.config import Config, recipe_hash, to_table
+from clearsight.config.recipes import recipe_hash, to_table
+from clearsight.config.schema import Config
 from clearsight.runs import Run
 
 EPOCH_METRICS = (

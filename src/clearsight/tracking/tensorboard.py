@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from clearsight.config import Config, to_toml
+from clearsight.config.recipes import to_toml
+from clearsight.config.schema import Config
 from clearsight.progress import EpochRow
 from clearsight.runs import Run
 from clearsight.tracking.numbers import epoch_metrics, facts, final_metrics

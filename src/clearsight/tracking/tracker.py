@@ -7,10 +7,11 @@ from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from typing import Any, Protocol
 
-from clearsight.config import Config
+from clearsight.config.schema import Config
 from clearsight.errors import UsageError
+from clearsight.files import read_json
 from clearsight.progress import Advance, EpochRow, Progress
-from clearsight.runs import Run, read_json
+from clearsight.runs import Run
 from clearsight.tracking.numbers import Seeds
 
 PATIENCE = 30.0  # s that a finished run waits for its tracker
@@ -41,11 +42,11 @@ class Tracker(Protocol):
 class Tracked:
     """A `Progress` that also hands every epoch to a tracker, which works in a thread of its own.
 
-    The first error is one warning on `screen` and the end of the tracking.
+    The first error is one warning on `progress` and the end of the tracking.
     """
 
-    def __init__(self, tracker: Tracker | None, screen: Progress) -> None:
-        self._screen = screen
+    def __init__(self, tracker: Tracker | None, progress: Progress) -> None:
+        self._progress = progress
         self._tracker = tracker
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._worker = threading.Thread(target=self._work, name="tracking", daemon=True)
@@ -54,13 +55,13 @@ class Tracked:
             self._worker.start()
 
     def say(self, text: str) -> None:
-        self._screen.say(text)
+        self._progress.say(text)
 
     def task(self, name: str, total: int) -> AbstractContextManager[Advance]:
-        return self._screen.task(name, total)
+        return self._progress.task(name, total)
 
     def epoch(self, row: EpochRow) -> None:
-        self._screen.epoch(row)
+        self._progress.epoch(row)
         self._tell("epoch", dict(row))
 
     def start(self, *about: Any) -> None:
@@ -102,21 +103,21 @@ class Tracked:
         if self._warned:
             return
         self._warned = True
-        self._screen.say(
+        self._progress.say(
             f"warning: tracking stopped ({reason}); the run goes on, its folder has everything"
         )
 
 
 @contextmanager
 def tracked(
-    run: Run, config: Config, screen: Progress, *, seeds: Seeds | None = None
+    run: Run, config: Config, progress: Progress, *, seeds: Seeds | None = None
 ) -> Generator[Tracked]:
     """Follows a run with the tracker of its recipe; call `finish` on what it gives.
 
     Use it as the run's `Progress`. An exception on the way out marks the tracked run as failed.
     Raises `UsageError` where the tracker is not installed.
     """
-    following = Tracked(open_tracker(config.tracking.tracker, seeds), screen)
+    following = Tracked(open_tracker(config.tracking.tracker, seeds), progress)
     following.start(run, config, read_json(run.environment), read_json(run.split)["hash"])
     try:
         yield following

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from clearsight.config import Config
+from clearsight.config.schema import Config
 from clearsight.progress import EpochRow
 from clearsight.runs import Run
 from clearsight.tracking.numbers import (

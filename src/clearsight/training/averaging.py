@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from clearsight.config import TrainingConfig
+from clearsight.config.schema import TrainingConfig
 
 
 class Averaging:

@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from clearsight.errors import RunError
+from clearsight.files import recover, replacing, write_json
 from clearsight.models.classifier import Classifier
-from clearsight.models.registry import rebuild
-from clearsight.runs import recover, replacing, write_json
+from clearsight.models.factory import rebuild
 from clearsight.training.averaging import Averaging
 
 WEIGHTS, ABOUT, STATE = "model.safetensors", "checkpoint.json", "state.safetensors"
@@ -57,7 +57,7 @@ def save_state(
 
 def load_classifier(folder: Path) -> Classifier:
     """The classifier of a checkpoint, in eval mode, float32, on the CPU. Raises `RunError`."""
-    model = rebuild(load_about(folder))
+    model = rebuild(load_metadata(folder))
     load_weights(folder, model)
     return model.eval()
 
@@ -67,7 +67,7 @@ def load_weights(folder: Path, model: Classifier) -> None:
     model.load_state_dict(_read(folder / WEIGHTS))
 
 
-def load_about(folder: Path) -> dict[str, Any]:
+def load_metadata(folder: Path) -> dict[str, Any]:
     """What `checkpoint.json` says. Raises `RunError` if there is none, or not all of it."""
     recover(folder)
     try:

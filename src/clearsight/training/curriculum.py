@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clearsight.config import PhaseConfig
+from clearsight.config.schema import PhaseConfig
 
 # What an image's loss is taken to have grown by, in nats, when an epoch has left it out. Most of
 # what is learnt differs by less, so that hardly any is left out twice in a row.

@@ -23,13 +23,13 @@ import platformdirs
 import torch
 from torch import Tensor
 
-from clearsight.config import CacheConfig
-from clearsight.errors import RunError
+from clearsight.config.schema import CacheConfig
+from clearsight.errors import FileError
+from clearsight.files import replacing, write_json
 from clearsight.models.classifier import Classifier
 from clearsight.models.stages import run_prefix, stages
 from clearsight.progress import Progress
-from clearsight.runs import replacing, write_json
-from clearsight.runtime import Precision, autocast
+from clearsight.runtime.device import Precision, autocast
 
 _FORMAT = 1
 _GIB = 2**30
@@ -134,7 +134,7 @@ def compute_features(
                 if opened[entry] is None:
                     _write(entry, frozen, view, one, progress)
             found = [_opened(entry) for entry in entries]
-        except RunError as error:
+        except FileError as error:
             progress.say(f"features: they can't be kept on the disk ({error.__cause__ or error})")
     if found is None and in_memory:
         found = [_compute(frozen, view, one, progress) for view in views]
@@ -183,7 +183,7 @@ def _open(entry: Path) -> Features | None:
 def _opened(entry: Path) -> Features:
     features = _open(entry)
     if features is None:
-        raise RunError(f"{entry}: can't be read back; remove it or set cache.store = off")
+        raise FileError(f"{entry}: can't be read back; remove it or set cache.store = off")
     return features
 
 

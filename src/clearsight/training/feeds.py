@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clearsight.config import AugmentConfig, PhaseConfig
+from clearsight.config.schema import AugmentConfig, PhaseConfig
 from clearsight.data.augment import augment, shrunk_lengths
 from clearsight.data.batches import Batches
 from clearsight.evaluation.metrics import predict_probabilities
 from clearsight.models.compiling import compiled
 from clearsight.models.stages import can_cut, run_rest, stages
-from clearsight.runtime import generator
+from clearsight.runtime.seeds import generator
 from clearsight.training.curriculum import Curriculum
 from clearsight.training.features import Chunk, Features, Frozen, View, compute_features
 from clearsight.training.freezing import frozen_depth

@@ -5,11 +5,11 @@ from fnmatch import fnmatchcase
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from clearsight.config import PhaseConfig
+from clearsight.config.parsing import did_you_mean
+from clearsight.config.schema import PhaseConfig
 from clearsight.errors import ConfigError
 from clearsight.models.classifier import Classifier
 from clearsight.models.stages import stages
-from clearsight.parsing import did_you_mean
 
 
 def selected(model: Classifier, trains: str, where: str = "trains") -> set[str]:

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clearsight.config import AugmentConfig, CacheConfig, TrainingConfig
+from clearsight.config.schema import AugmentConfig, CacheConfig, TrainingConfig
 from clearsight.data.batches import Batches
 from clearsight.models.classifier import Classifier
 from clearsight.progress import Progress
-from clearsight.runtime import Precision
+from clearsight.runtime.device import Precision
 from clearsight.training.averaging import Averaging
 
 

@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Optimizer
 
-from clearsight.config import PhaseConfig
+from clearsight.config.schema import PhaseConfig
 from clearsight.errors import TrainingError
-from clearsight.runtime import autocast, seeded
+from clearsight.runtime.device import autocast
+from clearsight.runtime.seeds import seeded
 from clearsight.training.clock import Clock
 from clearsight.training.curriculum import Curriculum
 from clearsight.training.feeds import Feed

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from clearsight.config import PhaseConfig
+from clearsight.config.schema import PhaseConfig
 from clearsight.errors import TrainingError
 from clearsight.models.classifier import Classifier
 from clearsight.training.freezing import depths

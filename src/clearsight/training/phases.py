@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from clearsight.config import Config, PhaseConfig
+from clearsight.config.schema import Config, PhaseConfig
 from clearsight.training.schedules import Plan
 
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clearsight.config import PhaseConfig
+from clearsight.config.schema import PhaseConfig
 
 ONE_CYCLE_RISE = 0.3  # fraction of rising learning rate where a recipe names no warm-up
 ONE_CYCLE_START = 1 / 25

@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from clearsight.config import Config, to_toml
+from clearsight.config.recipes import to_toml
+from clearsight.config.schema import Config
 from clearsight.data.batches import Batches, channel_statistics
 from clearsight.data.images import ImageSet
 from clearsight.data.splits import Split
 from clearsight.errors import ConfigError
+from clearsight.files import write_csv, write_text
 from clearsight.models.classifier import Classifier
-from clearsight.models.registry import rebuild, start
-from clearsight.progress import Progress, Silent
-from clearsight.runs import Run, write_csv, write_text
-from clearsight.runtime import pick_device, pick_precision, seeded, tune_allocator
+from clearsight.models.factory import rebuild, start
+from clearsight.progress import SILENT, Progress
+from clearsight.runs import Run
+from clearsight.runtime.device import pick_device, pick_precision, tune_allocator
+from clearsight.runtime.seeds import seeded
 from clearsight.training import checkpoint
 from clearsight.training.averaging import Averaging
 from clearsight.training.curriculum import Curriculum
@@ -45,20 +48,21 @@ def train_model(
     *,
     model: Classifier | None = None,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> list[dict[str, Any]]:
     """Trains the model of `config` on `split`; returns the rows of the table of phases.
 
-    `model` is what `new_classifier` gives, where it was made already.
+    `model` is what `new_classifier` gives, where it was made already. With `resume` training
+    continues after the last epoch that the run folder keeps.
     Leaves checkpoints, `history.csv` and `timing.csv` in the run folder, whole at the end of every
-    epoch, and in `recipe.toml` the configuration that repeats the run exactly. With `resume` it
-    goes on after the last epoch kept there, if training is not done. Raises `TrainingError`.
+    epoch, and in `recipe.toml` the configuration that repeats the run exactly. Raises
+    `TrainingError`.
     """
     tune_allocator()
     device = pick_device(config.training.device)
     resuming = resume and run.last.is_dir()
     if resuming:
-        model = rebuild(checkpoint.load_about(run.last))
+        model = rebuild(checkpoint.load_metadata(run.last))
     model = model or new_classifier(config, images, split)
     model = model.to(device).to(memory_format=torch.channels_last)
     by_loss = config.data.balance == "loss"
@@ -84,7 +88,7 @@ def train_model(
         averaging=Averaging(model, config.training),
         device=device,
         precision=pick_precision(config.training.precision, device),
-        progress=progress or Silent(),
+        progress=progress,
     )
     # Looked up for all phases now: a wrong name in the last must not cost the work of the first.
     trained = [
@@ -98,7 +102,7 @@ def train_model(
         "data": {"size": images.size, "fit": images.fit},
     }
     if resuming:
-        position = Position.from_dict(checkpoint.load_about(run.last)["position"])
+        position = Position.from_dict(checkpoint.load_metadata(run.last)["position"])
         if position.phase >= len(config.phases):
             return position.phases
 

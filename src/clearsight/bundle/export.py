@@ -1,0 +1,166 @@
+"""A classifier as a bundle, checked: the ONNX graph must say what torch says."""
+
+import copy
+import json
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from clearsight.bundle.engines import in_batches, onnx_engine
+from clearsight.bundle.format import ONNX, check_place, write_bundle
+from clearsight.bundle.quantize import Int8Images, int8_graph
+from clearsight.data.images import Fit
+from clearsight.errors import BundleError, UsageError
+from clearsight.models.classifier import Classifier
+from clearsight.progress import SILENT, Progress
+
+TIE = 1e-4
+TOLERANCE = 1e-3
+
+
+class Probabilities(nn.Module):
+    """What the graph computes: `images` uint8 [N, S, S, 3] → `probabilities` float32 [N, K]."""
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images).softmax(1)
+
+
+def export(
+    model: Classifier,
+    *,
+    out: Path,
+    fit: Fit,
+    size: int,
+    metrics: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    test_images: np.ndarray,
+    validation: bytes | None = None,
+    int8: Int8Images | None = None,
+    progress: Progress = SILENT,
+) -> Path:
+    """Writes the bundle of `model` to the folder `out` and returns it.
+
+    `size` (px) and `fit` say how images are fitted before the model; `metrics`, `provenance` and
+    `validation` (a run's `predictions-validation.parquet`) go into the bundle as they are;
+    `test_images`: uint8 [N, size, size, 3], on which ONNX Runtime and torch (both fp32) are
+    compared; with `int8` a graph in 8-bit integers is added.
+    `model` is left as it is. Raises `BundleError`, and writes nothing, where the engines disagree,
+    the model can't be exported, int8 costs too much accuracy, or `out` holds something else.
+    """
+    check_place(out)
+    pixels_fit = test_images.dtype == np.uint8 and test_images.shape[1:] == (size, size, 3)
+    if not pixels_fit or not len(test_images):
+        raise UsageError(
+            f"test_images: found {test_images.dtype} {list(test_images.shape)}, "
+            f"expected uint8 [N, {size}, {size}, 3] with at least one image"
+        )
+    # Contiguous, for channels-last weights are slow here outside of training.
+    model = copy.deepcopy(model).cpu().float().to(memory_format=torch.contiguous_format).eval()
+    graph = onnx_graph(model, size=size, fit=fit)
+    parity = check_parity(model, graph, test_images, progress)
+    added = None if int8 is None else int8_graph(graph, int8, progress)
+    return write_bundle(
+        out,
+        model=model,
+        onnx=graph,
+        size=size,
+        fit=fit,
+        metrics=metrics,
+        parity=parity,
+        provenance=provenance,
+        int8=added,
+        validation=validation,
+    )
+
+
+def onnx_graph(model: Classifier, *, size: int, fit: Fit) -> bytes:
+    """The serialised ONNX graph of `model` (fp32, on the CPU, in eval mode).
+
+    Its metadata: `classes` (JSON list), `size` (px), `fit`, `preprocessing` (JSON).
+    Raises `BundleError` where torch can't export the model.
+    """
+    example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the exporter's own parts
+            program = torch.onnx.export(
+                Probabilities(model),
+                (example,),
+                dynamo=True,
+                input_names=["images"],
+                output_names=["probabilities"],
+                dynamic_shapes={"images": {0: torch.export.Dim("N")}},
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise BundleError(
+            f"model {model.name!r}: torch {torch.__version__} can't export it as ONNX "
+            f"({str(error).strip().splitlines()[0]}); its forward must not depend on pixel values"
+        ) from error
+    assert program is not None
+    proto = program.model_proto
+    _forget_origin(proto)
+    about = {
+        "classes": json.dumps(model.classes, ensure_ascii=False),
+        "size": str(size),
+        "fit": fit,
+        "preprocessing": json.dumps(model.preprocess.describe()),
+    }
+    onnx.helper.set_model_props(proto, about)
+    return proto.SerializeToString(deterministic=True)
+
+
+def check_parity(
+    model: Classifier,
+    graph: bytes,
+    images: np.ndarray,
+    progress: Progress = SILENT,
+) -> dict[str, float]:
+    """Compares torch and ONNX Runtime on `images`, uint8 [N, S, S, 3].
+
+    Returns `n`; `ties`, images whose two top logits differ by less than 1e-4, which alone may get
+    different labels; and `max_difference` of a probability. Raises `BundleError` for a different
+    label elsewhere or a difference above 1e-3.
+    """
+    n = len(images)
+    # One engine after the other: the idle threads of each would spin on the cores of the other.
+    with progress.task("comparing engines", 2 * n) as advance:
+        logits = in_batches(partial(_logits, model), images, advance)
+        found = in_batches(onnx_engine(graph, ONNX), images, advance)
+    expected = torch.from_numpy(logits).softmax(1).numpy()
+    second, first = np.sort(logits, axis=1)[:, -2:].T
+    tied = first - second < TIE
+    different = int(((logits.argmax(1) != found.argmax(1)) & ~tied).sum())
+    max_difference = np.abs(expected - found).max()  # NaN where there is one
+    if different or not max_difference <= TOLERANCE:
+        raise BundleError(
+            f"{ONNX}: ONNX Runtime and torch disagree: other labels on {different} of {n:,} test "
+            f"images, probabilities differ by up to {max_difference:.2g} (allowed: none, and "
+            f"{TOLERANCE:g}); nothing was written; try other versions of torch and onnxruntime"
+        )
+    return {"n": n, "ties": int(tied.sum()), "max_difference": float(max_difference)}
+
+
+def _logits(model: Classifier, pixels: np.ndarray) -> np.ndarray:
+    with torch.inference_mode():
+        return model(torch.from_numpy(pixels)).numpy()
+
+
+def _forget_origin(proto: onnx.ModelProto) -> None:
+    """Drops the exporter's notes: they hold paths of this machine, and are of no use elsewhere."""
+    graph = proto.graph
+    for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    del graph.metadata_props[:]

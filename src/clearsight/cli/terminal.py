@@ -1,0 +1,110 @@
+"""Progress on the terminal: bars and lines on stderr, so that stdout holds results only."""
+
+import shutil
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from textwrap import wrap
+from typing import Any, TextIO
+
+from clearsight.progress import Advance, EpochRow
+
+# Shorter than 80 columns, the usual width of a terminal.
+_HEADER = (
+    f"{'phase':<8} {'epoch':>9} {'loss':>7} {'acc':>7} {'val loss':>8} {'val acc':>7} "
+    f"{'lr':>8} {'img/s':>8} {'left':>7}"
+)
+
+
+class TerminalProgress:
+    """A `Progress` on stderr: lines, and bars where it is a terminal."""
+
+    def __init__(self) -> None:
+        self._bars: Any = None
+        self._header_due = True
+
+    def say(self, text: str) -> None:
+        """One line, folded to a terminal's width; a running bar stays below it."""
+        text = "\n".join(folded(text, sys.stderr))
+        if self._bars is None:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+        else:
+            self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def task(self, name: str, total: int) -> Generator[Advance]:
+        """A bar of `total` steps, gone when it is done; a file gets none."""
+        if not sys.stderr.isatty():
+            yield lambda count: None
+            return
+        if self._bars is not None:
+            yield self._add(name, total)
+            return
+        self._bars = _bars()
+        try:
+            with self._bars:
+                yield self._add(name, total)
+        finally:
+            self._bars = None
+
+    def epoch(self, row: EpochRow) -> None:
+        """One aligned line; the header stands above the first."""
+        if self._header_due:
+            self.say(_HEADER)
+            self._header_due = False
+        self.say(
+            f"{row['phase'][:8]:<8} {row['epoch']:>4}/{row['epochs']:<4} "
+            f"{row['train_loss']:>7.4f} {row['train_accuracy']:>7.2%} "
+            f"{_cell(row.get('val_loss'), '8.4f', 8)} {_cell(row.get('val_accuracy'), '7.2%', 7)} "
+            f"{row['lr']:>8.2e} {row['images_per_second']:>8,.0f} "
+            f"{clock(row['seconds_left']):>7}"
+        )
+
+    def _add(self, name: str, total: int) -> Advance:
+        bars = self._bars
+        task = bars.add_task(name, total=total)
+        return lambda count: bars.advance(task, count)
+
+
+def folded(text: str, stream: TextIO) -> list[str]:
+    """`text` in lines that fit the terminal, split between words; in a file it stays one line."""
+    if not stream.isatty():
+        return [text]
+    width = max(40, shutil.get_terminal_size().columns)
+    if len(text) < width:
+        return [text]  # as it is: folding would take the blanks out of aligned columns
+    return wrap(
+        text, width - 1, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def clock(seconds: float) -> str:
+    """A duration as `m:ss`, from an hour on `h:mm:ss`."""
+    minutes, rest = divmod(round(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _cell(value: float | None, form: str, width: int) -> str:
+    return f"{'–':>{width}}" if value is None else f"{value:>{form}}"
+
+
+def _bars() -> Any:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )

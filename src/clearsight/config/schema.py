@@ -1,0 +1,255 @@
+"""The configuration: frozen dataclasses, read from TOML and flags by one parser, written as TOML.
+
+Every field says its meaning, unit and range where it stands; help and defaults come from here.
+Unknown keys are errors: a misspelt setting must not be silently ignored.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from clearsight.config.parsing import setting
+from clearsight.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """`[data]`: which images, how they are fitted and split."""
+
+    source: str = setting("cifar10", "data set: a name (cifar10, cifar100, digits) or a path")
+    size: int | None = setting(
+        None, "side of the square images; default: what the weights expect, else 32",
+        unit="px", low=4, high=1024,
+    )  # fmt: skip
+    fit: Literal["letterbox", "crop", "stretch"] = setting(
+        "letterbox", "how images of another size are fitted"
+    )
+    subset: int | None = setting(
+        None, "draw this many training-side images, stratified, before the split", low=2
+    )
+    validation: float = setting(
+        0.1,
+        "fraction of the training-side images kept for validation; 0 trains on all of them",
+        low=0.0, high=0.9,
+    )  # fmt: skip
+    test: float = setting(
+        0.1, "fraction split off for testing where the source has no test set", low=0.0, high=0.9
+    )
+    seed: int = setting(42, "seed of subset and split", low=0)
+    balance: Literal["none", "loss", "sampling"] = setting(
+        "none", "for uneven classes: weight the loss, or draw classes equally often"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """`[augment]`: drawn per training image, on the device, seeded."""
+
+    flip: Literal["none", "random", "alternating"] = setting(
+        "none", "horizontal flip; alternating: each image flips every other epoch"
+    )
+    translate: int = setting(
+        0, "largest shift, by reflected padding and crop", unit="px", low=0, high=128
+    )
+    rotate: float = setting(0.0, "largest rotation to either side", unit="°", low=0, high=180)
+    zoom: float = setting(0.0, "largest zoom in or out, as a fraction", low=0, high=0.9)
+    brightness: float = setting(0.0, "largest change of brightness, as a fraction", low=0, high=1)
+    contrast: float = setting(0.0, "largest change of contrast, as a fraction", low=0, high=1)
+    cutout: int = setting(0, "side of the erased square", unit="px", low=0, high=512)
+    mixup: float = setting(0.0, "alpha of Mixup's Beta distribution; 0 is off", low=0, high=10)
+    cutmix: float = setting(0.0, "alpha of CutMix's Beta distribution; 0 is off", low=0, high=10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """`[model]`: the network."""
+
+    name: str = setting(
+        "airnet94",
+        "network: `clearsight recipes --models` lists them; or any of timm's by its name",
+    )
+    weights: str | None = setting(
+        None,
+        "what a network of timm's starts from: a file (.safetensors, or a torch checkpoint of "
+        "tensors), or none for random weights; default: a package on this machine, else the hub",
+    )
+    head: Literal["linear", "mlp"] = setting(
+        "linear", "mlp: dropout 0.3, dense 256, ReLU, dropout 0.3, dense classes"
+    )
+    size: int | None = setting(
+        None,
+        "side to which the first layer resamples images for a network of timm's; default: what "
+        "the weights expect; 32 leaves small images as they are",
+        unit="px", low=16, high=1024,
+    )  # fmt: skip
+    preprocess: Literal["weights", "double-scaled"] = setting(
+        "weights",
+        "double-scaled puts a mistake in, for lessons: pixels are scaled to 0–1 and then divided "
+        "by 255 once more, so that all images look alike to the network",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseConfig:
+    """`[[phases]]`: one stretch of training with its optimizer and schedule."""
+
+    name: str = setting("train", "name of the phase in tables and figures")
+    epochs: float = setting(
+        10.0, "passes over the training images, in steps of whole ones", low=0.001, high=100_000
+    )
+    steps: int | None = setting(None, "optimizer steps; overrides epochs", low=1)
+    shrink: float = setting(
+        1.0,
+        "side of the training images at first, as a fraction of their own: smaller ones cost "
+        "less. Augmentation's lengths shrink along; validation sees images as they are",
+        low=0.5, high=1,
+    )  # fmt: skip
+    shrink_until: float = setting(
+        0.6, "fraction of the phase after which images are no longer shrunk", low=0, high=1
+    )
+    skip: float = setting(
+        0.0,
+        "fraction of the images that an epoch leaves out: those of the lowest loss when last "
+        "seen. Not for labels with many mistakes",
+        low=0, high=0.5,
+    )  # fmt: skip
+    skip_from: float = setting(
+        0.3, "fraction of the phase after which images are left out", low=0, high=1
+    )
+    skip_until: float = setting(
+        1.0, "fraction of the phase after which epochs show all images again", low=0, high=1
+    )
+    trains: str = setting(
+        "all",
+        "what trains, the rest being frozen: head, top:1 (head and last stage), top:2 …, all, "
+        "or parameter names with wildcards, separated by commas",
+    )
+    bn: Literal["auto", "running", "batch"] = setting(
+        "auto",
+        "batch norm where it trains: running keeps its statistics as they are, batch follows the "
+        "batches; auto: batch if trains is all, else running",
+    )
+    optimizer: Literal["sgd", "adam", "adamw", "muon"] = setting(
+        "sgd", "sgd is with Nesterov momentum; muon trains filters, SGD the rest"
+    )
+    lr: float = setting(0.1, "peak learning rate", low=0)
+    bias_lr: float | None = setting(
+        None, "learning rate of biases and normalisation; default: lr", low=0
+    )
+    head_lr: float | None = setting(None, "learning rate of the head; default: lr", low=0)
+    layer_decay: float = setting(
+        1.0, "factor on the learning rate for each stage below the head", low=0.01, high=1
+    )
+    momentum: float = setting(
+        0.9, "momentum of sgd and muon; first beta of adam", low=0, high=0.999
+    )
+    bias_momentum: float | None = setting(
+        None, "momentum of what muon leaves to SGD; default: momentum", low=0, high=0.999
+    )
+    weight_decay: float = setting(0.0, "weight decay (decoupled in adamw and muon)", low=0)
+    schedule: Literal["constant", "linear", "cosine", "one-cycle"] = setting(
+        "cosine", "course of the learning rate from its peak to final_lr"
+    )
+    warmup: float = setting(
+        0.0, "fraction of the phase in which the learning rate rises from 0", low=0, high=0.9
+    )
+    final_lr: float = setting(0.0, "learning rate at the end, as a fraction of lr", low=0, high=1)
+    patience: int = setting(
+        0, "stop after this many epochs without a better validation loss; 0: never", low=0
+    )
+    plateau: int = setting(
+        0, "halve the rate after this many epochs without a better validation loss; 0: never", low=0
+    )
+    plateau_floor: float = setting(1e-6, "reduce no further than this learning rate", low=0)
+    clip: float = setting(0.0, "largest norm of the gradient; 0: no clipping", low=0)
+    plan: tuple[tuple[int, int], ...] = setting(
+        (), "knots (step, total steps) of a budgeted run, written by it", show=False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """`[training]`: what all phases share."""
+
+    seed: int = setting(0, "seed of weights, order and augmentation", low=0)
+    batch: int = setting(512, "images per step", unit="images", low=1)
+    budget: float | None = setting(
+        None, "time for training; fits the schedule to this machine", unit="duration", low=1
+    )
+    precision: Literal["auto", "fp32", "bf16"] = setting(
+        "auto", "auto: bf16 where the hardware multiplies it natively"
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", "where to train")
+    compile: bool = setting(
+        False,
+        "compile the network for training (torch.compile; CUDA graphs on a GPU): takes a minute "
+        "before the first step, so for long trainings",
+    )
+    label_smoothing: float = setting(0.0, "label smoothing", low=0, high=0.9)
+    averaging: Literal["none", "ema", "lookahead"] = setting(
+        "none", "average the weights over the steps"
+    )
+    averaging_decay: float = setting(
+        0.99, "ema: decay per step; lookahead: weight of the slow weights", low=0, high=0.99999
+    )
+    averaging_every: int = setting(1, "steps between two averagings", low=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheConfig:
+    """`[cache]`: what frozen stages give is computed once, and kept for the next run."""
+
+    store: Literal["auto", "off"] = setting(
+        "auto", "auto: where stages are frozen and the budgets allow; off: compute it every epoch"
+    )
+    views: int = setting(
+        1,
+        "augmented views per image where stages are frozen, taken in turn by the epochs; "
+        "0: new ones every epoch, without a cache",
+        low=0, high=1000,
+    )  # fmt: skip
+    memory: float = setting(
+        2.0, "most to hold in memory, more is read from the disk", unit="GiB", low=0
+    )
+    disk: float = setting(
+        10.0, "most to keep in the user's cache folder, the oldest goes first", unit="GiB", low=0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """`[evaluation]`: how the test set is measured."""
+
+    tta: Literal["none", "flip", "flip+shift"] = setting(
+        "none",
+        "test-time augmentation: mean over an image and its mirror image and, where these leave "
+        "doubt, over both shifted by a pixel",
+    )
+    target: float | None = setting(None, "accuracy this run should reach", low=0, high=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackingConfig:
+    """`[tracking]`: where a run's numbers go besides its folder; the run's, not the recipe's."""
+
+    tracker: Literal["mlflow", "wandb", "tensorboard", "none"] = setting(
+        "mlflow", "mlflow: mlflow.db beside the run folder, or $MLFLOW_TRACKING_URI"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A recipe, parsed. `name` is the recipe's own; it and comments stay out of the hash."""
+
+    name: str = setting("custom", "name of the recipe", show=False)
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    phases: tuple[PhaseConfig, ...] = (PhaseConfig(),)
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+    def __post_init__(self) -> None:
+        if not self.phases:
+            raise ConfigError("phases: the recipe has none; give at least one [[phases]] table")

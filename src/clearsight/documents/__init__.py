@@ -1,1 +1,0 @@
-"""The documents: numbers and references filled in, and what has drifted found."""

@@ -1,0 +1,1 @@
+"""The machine: device and precision, seeds, and what to record of it."""

@@ -1,0 +1,1 @@
+"""What a user asks for, from data to result: each module is one command and one function."""

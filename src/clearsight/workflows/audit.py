@@ -1,0 +1,32 @@
+"""`clearsight audit`: damage, duplicates and balance of a data set, before training on it."""
+
+from pathlib import Path
+
+from clearsight.config.schema import Config, DataConfig
+from clearsight.data import audit as auditing
+from clearsight.data.splits import split
+from clearsight.figures.run import draw_audit, draw_data
+from clearsight.progress import SILENT, Progress
+from clearsight.workflows.loading import load_data
+
+
+def audit(
+    source: str,
+    *,
+    data_dir: Path | str | None = None,
+    out: Path | None = None,
+    progress: Progress = SILENT,
+) -> auditing.AuditReport:
+    """Checks a data set as it would be split by default; figures go into `out`, if given."""
+    corrupt: list[str] = []
+    config = Config(data=DataConfig(source=source))
+    images = load_data(
+        config, data_dir, progress,
+        on_corrupt=lambda place, reason: corrupt.append(f"{place}: {reason}"),
+    )  # fmt: skip
+    parts = split(images, config.data)
+    report = auditing.audit(images, parts, corrupt=tuple(corrupt))
+    if out is not None:
+        draw_data(out, images, parts)
+        draw_audit(out, images, report)
+    return report

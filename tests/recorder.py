@@ -1,0 +1,24 @@
+"""A `Progress` that keeps what it was told."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from clearsight.progress import Advance, Silent
+
+
+class Recorder(Silent):
+    """Keeps the lines said and, by task, its total and the steps done at each call."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.totals: dict[str, int] = {}
+        self.steps: dict[str, list[int]] = {}
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    @contextmanager
+    def task(self, name: str, total: int) -> Generator[Advance]:
+        self.totals[name] = total
+        self.steps[name] = []
+        yield self.steps[name].append

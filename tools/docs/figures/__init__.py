@@ -1,0 +1,1 @@
+"""Charts that only the documents show: functions from plain data to a matplotlib `Figure`."""
