@@ -1,11 +1,17 @@
 """Class folders as they are in life."""
 
+import inspect
+import os
+import socket
+import sys
+import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from clearsight.data.folders import folder_source
+from clearsight.data.names import decoded, printable
 from clearsight.errors import DataError
 
 
@@ -63,9 +69,271 @@ def test_stray_and_hidden_files_are_noted_and_left_out(tmp_path: Path) -> None:
     assert source.read().classes == ("a", "b")
     assert len(source.read().labels) == 2
     assert source.notes == (
-        "left out, no images in class folders: README.md, docs/, train/a/notes.txt and 2 more",
-        "left out, hidden: .hidden, __MACOSX, train/a/.thumb.png",
+        "docs/: 1 image, NOT USED, for the folder has no part's name; move the images into "
+        "train/, validation/ or test/ to use them",
+        "left out, no images in class folders: README.md, train/a/notes.txt, train/loose.png",
+        "left out, hidden, or made by the system: .hidden, __MACOSX, train/a/.thumb.png and 1 more",
     )
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["@eaDir", "#recycle", "__pycache__", "lost+found", "$RECYCLE.BIN",
+     "System Volume Information", ".ipynb_checkpoints", "@Recycle"],
+)  # fmt: skip
+def test_what_systems_add_is_no_class(tmp_path: Path, name: str) -> None:
+    fill(tmp_path, "cat/1.png", "dog/1.png", f"{name}/1.png", f"cat/{name}/2.png")
+    source = folder_source(tmp_path)
+    assert source.read().classes == ("cat", "dog")
+    assert len(source.read().labels) == 2
+    (note,) = source.notes
+    assert note.startswith("left out, hidden, or made by the system: ")
+    assert name in note
+
+
+def write_run(folder: Path) -> None:
+    fill(folder, "figures/confusion.png", "bundle/figures/1.png")
+    for name in ("recipe.toml", "environment.json", "predictions.parquet"):
+        (folder / name).touch()
+
+
+def test_runs_bundles_and_caches_among_the_classes_are_no_classes(tmp_path: Path) -> None:
+    fill(tmp_path, "cat/1.png", "dog/1.png", "explanations/1_gradcam.png", "my bundle/1.png",
+         "mlflow-artifacts/1/figures/roc.png", "runs/comparison.png")  # fmt: skip
+    write_run(tmp_path / "runs" / "2026-01-01-tiny-s0")
+    write_run(tmp_path / "sweep" / "both" / "seed-1")
+    write_run(tmp_path / "first")
+    write_run(tmp_path / "dog" / "misplaced")
+    for name in ("my bundle/bundle.json", "my bundle/model.safetensors", "mlflow.db"):
+        (tmp_path / name).touch()
+    entry = tmp_path / "clearsight" / "decoded" / "0123"
+    entry.mkdir(parents=True)
+    for name in ("images.npy", "meta.json"):
+        (entry / name).touch()
+    source = folder_source(tmp_path)
+    assert source.read().classes == ("cat", "dog")
+    assert len(source.read().labels) == 2
+    assert source.notes[-1] == (
+        "left out, what clearsight wrote: clearsight/, dog/misplaced, explanations/ and 5 more"
+    )
+
+
+def test_runs_beside_the_parts_are_no_images_to_use(tmp_path: Path) -> None:
+    fill(tmp_path, "train/cat/1.png", "train/dog/1.png")
+    write_run(tmp_path / "runs" / "a")
+    write_run(tmp_path / "train" / "runs" / "a")
+    assert folder_source(tmp_path).notes == ("left out, what clearsight wrote: runs/, train/runs/",)
+
+
+def test_a_class_may_be_called_runs(tmp_path: Path) -> None:
+    fill(tmp_path, "runs/1.png", "wickets/1.png")
+    assert folder_source(tmp_path).read().classes == ("runs", "wickets")
+
+
+def test_a_run_is_no_data_set(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    with pytest.raises(DataError, match="clearsight wrote this folder, it is no data set"):
+        folder_source(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [
+        ("training_set/training_set", "dev", "test_set/test_set"),
+        ("Training", "Validation", "Testing"),
+        ("seg_train/seg_train", "eval", "seg_test/seg_test"),
+        ("train_images", "valid-images", "test images"),
+        ("archive/data/train", "archive/data/val", "archive/data/test1"),
+        ("train/img", "evaluation/img", "test/img"),
+        ("train2017", "val2017", "test2017"),
+    ],
+)
+def test_usual_names_of_parts_and_wrappers(
+    tmp_path: Path, train: str, validation: str, test: str
+) -> None:
+    fill(tmp_path, *(f"{p}/{c}/1.png" for p in (train, validation, test) for c in ("cat", "dog")))
+    records = folder_source(tmp_path).read()
+    assert records.classes == ("cat", "dog")
+    parts = {records.locate(i).removeprefix(f"{tmp_path}/"): records.parts[i] for i in range(6)}
+    assert parts == {
+        f"{place}/{name}/1.png": part
+        for place, part in ((train, "train"), (validation, "validation"), (test, "test"))
+        for name in ("cat", "dog")
+    }
+
+
+def test_parts_of_other_names_are_told_in_a_note(tmp_path: Path) -> None:
+    fill(tmp_path, "pets/training_set/a/1.png", "pets/training_set/b/1.png", "pets/dev/a/1.png")
+    assert folder_source(tmp_path).notes == (
+        "read from its folder pets/, the only one there",
+        "parts: train from pets/training_set/, validation from pets/dev/",
+    )
+
+
+def test_a_lone_wrapper_of_classes_is_looked_through(tmp_path: Path) -> None:
+    fill(tmp_path, "archive/PetImages/cat/1.png", "archive/PetImages/dog/1.png")
+    (tmp_path / "archive" / "x.md").touch()
+    source = folder_source(tmp_path)
+    assert source.read().classes == ("cat", "dog")
+    assert source.notes[-1] == "left out, no images in class folders: archive/x.md"
+
+
+def test_the_only_class_of_a_part_is_no_wrapper(tmp_path: Path) -> None:
+    fill(tmp_path, "train/cat/in/1.png", "train/cat/out/1.png", "train/dog/1.png",
+         "test/cat/in/1.png", "test/cat/out/1.png")  # fmt: skip
+    records = folder_source(tmp_path).read()
+    assert records.classes == ("cat", "dog")
+    assert records.parts.tolist() == ["train"] * 3 + ["test"] * 2
+
+
+@pytest.mark.parametrize("place", ["test", "test/test", "test1/unknown", "Testing/images"])
+def test_unlabelled_test_images_are_said(tmp_path: Path, place: str) -> None:
+    fill(tmp_path, "train/cat/1.png", "train/dog/1.png", f"{place}/1.png", f"{place}/2.png")
+    source = folder_source(tmp_path)
+    assert source.read().parts.tolist() == ["train"] * 2
+    (note,) = source.notes
+    assert "/: 2 images without class folders, NOT USED, for there are no labels" in note
+    assert place.startswith(note[: note.index("/:")])
+
+
+@pytest.mark.parametrize("names", [("train", "test"), ("training_set",), ("train", "dev", "test")])
+def test_parts_without_class_folders_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    fill(tmp_path, *(f"{name}/cat.1.png" for name in names))
+    with pytest.raises(DataError, match=r"with images but without class folders.*no labels"):
+        folder_source(tmp_path)
+
+
+def test_a_folder_of_images_without_classes_says_what_is_expected(tmp_path: Path) -> None:
+    fill(tmp_path, "1.png", "2.png")
+    with pytest.raises(DataError, match=r"2 images but no class folders; give each class a folder"):
+        folder_source(tmp_path)
+
+
+@pytest.mark.parametrize("other", [".ipynb_checkpoints", "__pycache__", "@eaDir", ".git"])
+def test_a_class_called_train_with_hidden_folders_stays_a_class(tmp_path: Path, other: str) -> None:
+    fill(tmp_path, "train/1.png", "car/1.png", f"train/{other}/1-checkpoint.png")
+    assert folder_source(tmp_path).read().classes == ("car", "train")
+
+
+@pytest.mark.parametrize(("one", "same"), [("caf\u00e9", "cafe\u0301"), ("cat", "cat "),
+                                           ("cat", " cat"), ("cat", "cat\u00a0")])  # fmt: skip
+def test_names_of_classes_are_normalised(tmp_path: Path, one: str, same: str) -> None:
+    fill(tmp_path, f"train/{one}/1.png", "train/dog/1.png", f"test/{same}/1.png", "test/dog/1.png")
+    records = folder_source(tmp_path).read()
+    assert records.classes == (one, "dog")
+    assert records.labels.tolist() == [0, 1, 0, 1]
+    fill(tmp_path, f"train/{same}/2.png")
+    with pytest.raises(DataError, match=f"train: found the class '{one}' more than once"):
+        folder_source(tmp_path)
+
+
+def test_case_tells_classes_apart(tmp_path: Path) -> None:
+    fill(tmp_path, "Cat/1.png", "cat/1.png")
+    assert folder_source(tmp_path).read().classes == ("Cat", "cat")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("  ", "is empty"), ("a\nb", "control characters"), ("caf\udce9", "not valid UTF-8")],
+)  # fmt: skip
+def test_unusable_names_of_classes_are_refused_in_a_line(
+    tmp_path: Path, name: str, reason: str
+) -> None:
+    fill(tmp_path, f"{name}/1.png", "dog/1.png")
+    with pytest.raises(DataError, match=reason) as caught:
+        folder_source(tmp_path)
+    assert str(caught.value).isprintable()
+
+
+ODD = ["caf\udce9.png", "a\nb.png", "100%.png", "what?.png", "it's \"x\".png", "-rf.png",
+       "\ufeff1.png", "$x$.png", f"{'l' * 250}.png", "日本.png"]  # fmt: skip
+
+
+def test_odd_file_names_are_read_and_named_in_one_line(tmp_path: Path) -> None:
+    fill(tmp_path, *(f"cat/{name}" for name in ODD), *(f"日本 %s $/{name}" for name in ODD))
+    records = folder_source(tmp_path).read()
+    assert records.classes == ("cat", "日本 %s $")
+    assert all(path.is_file() for path in records.images if isinstance(path, Path))
+    named = [records.locate(i) for i in range(len(ODD))]
+    assert len(set(named)) == len(ODD)
+    assert all(name.isprintable() for name in named)
+    assert rf"{tmp_path}/cat/a\nb.png" in named
+    assert f"{tmp_path}/cat/日本.png" in named
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_names_mean_the_same_in_every_locale(
+    monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    # What Python does in such a locale; the machine may not have one.
+    monkeypatch.setattr(os, "fsencode", lambda name: name.encode(encoding, "surrogateescape"))
+    for encoded in (b"caf\xc3\xa9", "日本".encode()):
+        name = encoded.decode(encoding, "surrogateescape")
+        assert decoded(name) == printable(name) == encoded.decode()
+    name = b"caf\xe9".decode(encoding, "surrogateescape")
+    assert printable(name) == {"latin-1": "café", "utf-8": r"caf\udce9"}[encoding]
+
+
+def test_links_and_special_files_are_left_alone(tmp_path: Path) -> None:
+    fill(tmp_path / "data", "cat/1.png", "dog/1.png")
+    fill(tmp_path / "elsewhere", "1.png")
+    data = tmp_path / "data"
+    (data / "all").symlink_to(data)
+    (data / "up").symlink_to("..")
+    (data / "cats").symlink_to("cat")
+    (data / "loop").symlink_to("loop")
+    (data / "gone").symlink_to("nowhere")
+    (data / "cat" / "more").symlink_to(tmp_path / "elsewhere")
+    (data / "cat" / "back").symlink_to("..")
+    (data / "cat" / "loop.png").symlink_to("loop.png")
+    (data / "cat" / "gone.png").symlink_to("nowhere.png")
+    (data / "cat" / "2.png").symlink_to(tmp_path / "elsewhere" / "1.png")
+    os.mkfifo(data / "dog" / "pipe.png")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.path.relpath(data / "dog" / "socket.png"))
+        (data / "dog" / "null.png").symlink_to("/dev/null")
+        source = folder_source(data)
+    assert source.read().classes == ("cat", "dog")
+    assert source.read().labels.tolist() == [0, 0, 1]
+    assert source.notes == (
+        "1 of 3 images are links to files",
+        "left out, links that are not followed: all, cat/back, cat/gone.png and 7 more",
+        "left out, no regular files (pipes, sockets, devices): dog/pipe.png, dog/socket.png",
+    )
+
+
+def test_unsupported_formats_are_named(tmp_path: Path) -> None:
+    fill(tmp_path, "cat/1.png", "dog/1.png")
+    (tmp_path / "cat" / "2.HEIC").touch()
+    assert folder_source(tmp_path).notes == (
+        "left out, images of a format that is not supported: cat/2.HEIC",
+    )
+    (tmp_path / "dog" / "1.png").rename(tmp_path / "dog" / "1.heic")
+    with pytest.raises(DataError, match=r"dog: no images .*1 of a format that is not supported"):
+        folder_source(tmp_path)
+
+
+def test_folders_deeper_than_the_recursion_limit_are_walked(tmp_path: Path) -> None:
+    fill(tmp_path, f"cat/{'/'.join('d' * 300)}/1.png", "dog/1.png")
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    try:
+        source = folder_source(tmp_path)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert len(source.read().labels) == 2
+
+
+def test_sixty_thousand_files_are_listed_in_seconds(tmp_path: Path) -> None:
+    for k in range(10):
+        folder = tmp_path / str(k)
+        folder.mkdir()
+        (folder / "0.png").touch()
+        for i in range(1, 6000):
+            os.link(folder / "0.png", folder / f"{i}.png")
+    started = time.process_time()
+    assert len(folder_source(tmp_path).read().labels) == 60_000
+    assert time.process_time() - started < 2
 
 
 def test_differing_class_sets_are_refused_by_name(tmp_path: Path) -> None:
@@ -83,7 +351,7 @@ def test_an_empty_class_folder_is_refused(tmp_path: Path) -> None:
 
 def test_parts_without_train_are_refused(tmp_path: Path) -> None:
     fill(tmp_path, "val/cat/1.png", "test/cat/1.png")
-    with pytest.raises(DataError, match=r"found test/, val/ but no train/"):
+    with pytest.raises(DataError, match=r"found val/, test/ but no train/"):
         folder_source(tmp_path)
 
 

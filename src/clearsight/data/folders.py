@@ -3,17 +3,22 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from clearsight.data.decoding import IMAGE_SUFFIXES
-from clearsight.data.records import PARTS, Records, Source
+from clearsight.data.names import class_names, decoded, listed, part_of, printable
+from clearsight.data.records import Records, Source
+from clearsight.data.walking import Kind, Passed, is_own, join, kind_of, scan, subfolders, walk
 from clearsight.errors import DataError
 
-_NAMED = 3  # stray files that a note names; it counts the others
+PARTS = ("train", "validation", "test")
+_PLAIN = {"train", "val", "valid", "validation", "test"}  # names of parts that need no note
+_FIGURE = "_gradcam.png"  # what `clearsight explain` adds to a file's name
+
+_Files = list[tuple[str, os.DirEntry[str]]]
 
 
 @dataclass
@@ -24,166 +29,254 @@ class _Listing:
     labels: list[str] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     stamps: list[tuple[int, int]] = field(default_factory=list)  # bytes, mtime in ns
-    stray: list[str] = field(default_factory=list)
-    hidden: list[str] = field(default_factory=list)
+    links: int = 0
+
+    def add(self, part: str, label: str, files: _Files) -> None:
+        for file, entry in files:
+            try:
+                status = entry.stat()
+            except OSError as error:
+                raise DataError(
+                    f"{printable(entry.path)}: can't be read ({error.strerror or error}); "
+                    "check the file"
+                ) from error
+            self.files.append(file)
+            self.stamps.append((status.st_size, status.st_mtime_ns))
+            self.links += entry.is_symlink()
+        self.labels += [label] * len(files)
+        self.parts += [part] * len(files)
 
 
 def folder_source(folder: Path) -> Source:
-    """A folder with one folder of images per class, or those within `train`, `val`/`valid`/
-    `validation` and `test`.
+    """A folder with one folder of images per class, or those within folders of parts.
 
-    Classes are the folders' names, sorted as text; the images of a class may lie in folders below
-    it. Hidden files and folders, files that are no images by their suffix, and whatever lies
-    outside of the class folders are left out and noted. The fingerprint is over each file's path,
-    size and time of change, for reading them all would take as long as decoding.
+    Parts are told by their usual names (`names.part_of`), and a folder that holds nothing but
+    another, as zip files leave it, is looked through. Classes are the folders' names, sorted as
+    text; the images of a class may lie in folders below it. Left out and noted: hidden files and
+    what systems add, what clearsight wrote, files that are no images by their suffix, linked
+    folders that lead back, and whatever lies outside of the class folders. The fingerprint is over
+    each file's path, size and time of change, for reading them all would take as long as decoding.
 
-    Raises `DataError` for an empty class folder and for class sets that differ between the parts.
+    Raises `DataError` for an empty class folder, for a part without labels in place of train, for
+    classes that train lacks, and for folders whose names mean the same class or part.
     """
-    listing = _Listing()
-    top = _subfolders(folder, "", listing)
-    parts = _part_folders(folder, top)
+    if is_own(folder):
+        raise DataError(
+            f"{printable(folder)}: clearsight wrote this folder, it is no data set; "
+            "name a folder with one folder of images per class"
+        )
+    passed, listing, notes = Passed(), _Listing(), []
+    base = _unwrapped(folder)
+    if base:
+        notes.append(f"read from its folder {printable(base)}/, the only one there")
+    names = subfolders(folder, base, Passed())
+    parts = _part_folders(folder, base, names)
+    for above in sorted({a for place in parts.values() or [base] for a in _above(place)}):
+        subfolders(folder, above, passed)
     if parts:
-        listing.stray += [f"{name}/" for name in top if name not in parts.values()]
-        class_sets = {name: _subfolders(folder, name, listing) for name in parts.values()}
-        _check_same_classes(folder, class_sets)
-        for part, name in parts.items():
-            _list_classes(folder, name, class_sets[name], part, listing)
-        classes = class_sets[parts["train"]]
+        found = {part: _classes(folder, place, passed) for part, place in parts.items()}
+        _check_same_classes(folder, parts, found)
+        used = {place[len(base) :].strip("/").split("/")[0] for place in parts.values()}
+        notes += _part_notes(folder, base, parts)
+        notes += _left_out(folder, base, [name for name in names if name not in used], passed)
     else:
-        classes = top
-        _list_classes(folder, "", classes, "", listing)
+        found = {"": _classes(folder, base, passed)}
+        _check_not_flat(folder, base, found[""])
+    for part, classes in found.items():
+        for label, files in classes.items():
+            listing.add(part, label, files)
+    if listing.links:
+        notes.append(f"{listing.links:,} of {len(listing.files):,} images are links to files")
+    classes = tuple(found["train" if parts else ""])
+    content = [listing.files, listing.labels, listing.parts, listing.stamps]
     return Source(
-        name=folder.resolve().name,
-        fingerprint=hashlib.sha256(
-            json.dumps([listing.files, listing.stamps], ensure_ascii=True).encode()
-        ).hexdigest(),
+        name=decoded(folder.resolve().name),
+        fingerprint=hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest(),
         read=lambda: _records(folder, classes, listing),
-        notes=_notes(listing),
+        notes=(*notes, *passed.notes()),
     )
 
 
-def _records(folder: Path, classes: Sequence[str], listing: _Listing) -> Records:
+def _records(folder: Path, classes: tuple[str, ...], listing: _Listing) -> Records:
     index = {name: k for k, name in enumerate(classes)}
     return Records(
         images=[folder / file for file in listing.files],
         labels=np.array([index[label] for label in listing.labels], np.int64),
-        classes=tuple(classes),
+        classes=classes,
         parts=np.array(listing.parts, "U10"),
-        locate=lambda i: str(folder / listing.files[i]),
+        locate=lambda i: printable(folder / listing.files[i]),
     )
 
 
-def _part_folders(folder: Path, names: Sequence[str]) -> dict[str, str]:
-    """Part → folder name, empty where the folder is flat.
+def _unwrapped(root: Path) -> str:
+    """The folder, relative to `root`, that holds more than another folder; "" is `root` itself."""
+    place = ""
+    while (lone := _lone_folder(root, place)) and not part_of(lone):
+        inner = join(place, lone)
+        if _has_images(root, inner) or not subfolders(root, inner, Passed()):
+            break
+        place = inner
+    return place
+
+
+def _unwrapped_part(root: Path, place: str, classes: Mapping[str, object]) -> str:
+    """The same within the folder of a part: `training_set/training_set/cat` has the wrapper twice.
+
+    A lone folder is a wrapper if it has a part's name, or holds several folders and no images; the
+    only class of a part, one of `classes`, is none.
+    """
+    while (lone := _lone_folder(root, place)) and decoded(lone) not in classes:
+        inner = join(place, lone)
+        several = len(subfolders(root, inner, Passed())) > 1 and not _has_images(root, inner)
+        if not (part_of(lone) or several):
+            break
+        place = inner
+    return place
+
+
+def _above(place: str) -> list[str]:
+    """The folders that hold `place`: "a/b/c" lies in "", "a" and "a/b"."""
+    names = place.split("/") if place else []
+    return ["/".join(names[:depth]) for depth in range(len(names))]
+
+
+def _lone_folder(root: Path, place: str) -> str | None:
+    names = subfolders(root, place, Passed())
+    return names[0] if len(names) == 1 and not _has_images(root, place) else None
+
+
+def _has_images(root: Path, place: str) -> bool:
+    return any(kind_of(entry) == Kind.IMAGE for entry in scan(root / place))
+
+
+def _part_folders(root: Path, base: str, names: list[str]) -> dict[str, str]:
+    """Part → its folder of classes, relative to `root`; empty where the data set is flat.
 
     A folder called `train` is a part only if there are folders in it; else it is a class.
     """
+    named = [(name, part) for name in names if (part := part_of(name))]
+    named.sort(key=lambda item: PARTS.index(item[1]))
     found: dict[str, str] = {}
-    for name in names:
-        part = PARTS.get(name.lower())
-        if part and any(entry.is_dir() for entry in _scan(folder / name)):
-            if part in found:
-                raise DataError(
-                    f"{folder}: found both {found[part]}/ and {name}/ for {part}; keep one"
-                )
-            found[part] = name
+    classes: dict[str, object] = {}
+    for name, part in named:
+        place = _unwrapped_part(root, join(base, name), classes)
+        inner = [decoded(n) for n in subfolders(root, place, Passed())]
+        # test/unknown/1.png is how some libraries want unlabelled images.
+        if not inner or (
+            part != "train" and len(inner) == 1 and classes and inner[0] not in classes
+        ):
+            continue
+        if part in found:
+            raise DataError(
+                f"{printable(root)}: found both {printable(found[part])}/ and {printable(place)}/ "
+                f"for {part}; keep one"
+            )
+        found[part] = place
+        if part == "train":
+            classes = dict.fromkeys(inner)
     if found and "train" not in found:
         raise DataError(
-            f"{folder}: found {', '.join(f'{n}/' for n in found.values())} but no train/; "
-            "put the training images there, a folder for each class"
+            f"{printable(root)}: found {', '.join(f'{printable(n)}/' for n in found.values())} "
+            "but no train/ with class folders; put the training images there, a folder for each "
+            "class"
         )
-    return dict(sorted(found.items(), key=lambda item: list(PARTS.values()).index(item[0])))
+    return found
 
 
-def _check_same_classes(folder: Path, class_sets: dict[str, list[str]]) -> None:
-    (first, expected), *others = class_sets.items()
-    for name, classes in others:
-        missing = [c for c in expected if c not in classes]
+def _classes(root: Path, place: str, passed: Passed) -> dict[str, _Files]:
+    """Class → its images, of the class folders in `root`/`place`, by the classes' names."""
+    folders = subfolders(root, place, passed)
+    listed_files: dict[str, _Files] = {}
+    for folder in folders:
+        below, inside = join(place, folder), Passed()
+        files = list(walk(root, below, inside))
+        if _is_output(folder, files, inside):
+            passed.add(Kind.OWN, f"{below}/")
+            continue
+        if not files:
+            others = inside.names[Kind.UNSUPPORTED]
+            found = f" (but {len(others):,} of a format that is not supported)" if others else ""
+            raise DataError(
+                f"{printable(root / below)}: no images in this class folder{found}; "
+                "add images or remove the folder"
+            )
+        listed_files[folder] = files
+        for kind, entries in inside.names.items():
+            passed.names[kind] += entries
+    names = class_names(map(decoded, listed_files), printable(root / place))
+    return dict(sorted(zip(names, listed_files.values(), strict=True)))
+
+
+def _is_output(folder: str, files: _Files, inside: Passed) -> bool:
+    """Whether a would-be class holds only what clearsight wrote: `runs`, or drawn explanations."""
+    if inside.names[Kind.OWN] and (not files or folder.lower() == "runs"):
+        return True
+    return bool(files) and all(file.endswith(_FIGURE) for file, _ in files)
+
+
+def _check_same_classes(
+    root: Path, places: Mapping[str, str], found: Mapping[str, Mapping[str, _Files]]
+) -> None:
+    """Refuses classes that train lacks. Those that only train has are left to the split."""
+    expected = found["train"]
+    for part, classes in found.items():
         extra = [c for c in classes if c not in expected]
-        if missing or extra:
+        if extra:
+            missing = [c for c in expected if c not in classes]
+            place = printable(places[part])
             differences = [
-                f"{name}/ lacks {', '.join(missing)}" if missing else "",
-                f"{first}/ lacks {', '.join(extra)}" if extra else "",
+                f"{place}/ lacks {listed(missing)}" if missing else "",
+                f"{printable(places['train'])}/ lacks {listed(extra)}",
             ]
             raise DataError(
-                f"{folder}: {' and '.join(filter(None, differences))}; "
+                f"{printable(root)}: {' and '.join(filter(None, differences))}; "
                 "give every part the same class folders"
             )
 
 
-def _subfolders(root: Path, part: str, listing: _Listing) -> list[str]:
-    """Names of the folders in `root`/`part`, sorted; files and hidden folders go to the notes."""
-    names = []
-    for entry in _scan(root / part):
-        relative = f"{part}/{entry.name}" if part else entry.name
-        if _is_hidden(entry.name):
-            listing.hidden.append(relative)
-        elif entry.is_dir():
-            names.append(entry.name)
-        else:
-            listing.stray.append(relative)
-    return names
-
-
-def _list_classes(
-    root: Path, folder: str, classes: Sequence[str], part: str, listing: _Listing
-) -> None:
-    """The images of the class folders in `root`/`folder`."""
-    for name in classes:
-        place = f"{folder}/{name}" if folder else name
-        before = len(listing.files)
-        for file, entry in _walk(root, place, listing):
-            status = entry.stat()
-            listing.files.append(file)
-            listing.stamps.append((status.st_size, status.st_mtime_ns))
-        count = len(listing.files) - before
-        if not count:
-            raise DataError(
-                f"{root / place}: no images in this class folder; add images or remove the folder"
-            )
-        listing.labels += [name] * count
-        listing.parts += [part] * count
-
-
-def _walk(root: Path, place: str, listing: _Listing) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """The image files in `root`/`place` and below, by their path from `root`; the rest goes to the
-    notes."""
-    for entry in _scan(root / place):
-        relative = f"{place}/{entry.name}"
-        if _is_hidden(entry.name):
-            listing.hidden.append(relative)
-        elif entry.is_dir(follow_symlinks=False):
-            yield from _walk(root, relative, listing)
-        elif entry.is_file() and entry.name.lower().endswith(IMAGE_SUFFIXES):
-            yield relative, entry
-        else:
-            listing.stray.append(relative)
-
-
-def _scan(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
+def _check_not_flat(root: Path, base: str, classes: Mapping[str, _Files]) -> None:
+    """Refuses folders where the labels can't be told from the folders."""
+    where = printable(root / base)
+    if classes and all(part_of(name) for name in classes):
         raise DataError(
-            f"{folder}: can't be read ({error.strerror or error}); check the folder"
-        ) from error
+            f"{where}: found {listed(f'{name}/' for name in classes)} with images but without "
+            "class folders, so they have no labels; give each class a folder of its own, as in "
+            "train/cat/1.png"
+        )
+    loose = sum(kind_of(entry) == Kind.IMAGE for entry in scan(root / base))
+    if not classes and loose:
+        raise DataError(
+            f"{where}: found {loose:,} images but no class folders; give each class a folder of "
+            "its own, as in cat/1.png"
+        )
 
 
-def _is_hidden(name: str) -> bool:
-    # __MACOSX is what macOS adds to zip files: a hidden folder by another name.
-    return name.startswith(".") or name == "__MACOSX"
+def _part_notes(root: Path, base: str, parts: Mapping[str, str]) -> Iterator[str]:
+    """Which folders were taken for which parts, where that is not plain."""
+    prefix = f"{base}/" if base else ""
+    if any(place.removeprefix(prefix).lower() not in _PLAIN for place in parts.values()):
+        told = ", ".join(f"{part} from {printable(place)}/" for part, place in parts.items())
+        yield f"parts: {told}"
 
 
-def _notes(listing: _Listing) -> tuple[str, ...]:
-    found = (
-        (listing.stray, "left out, no images in class folders"),
-        (listing.hidden, "left out, hidden"),
-    )
-    notes = []
-    for names, why in found:
-        if names:
-            named = ", ".join(sorted(names)[:_NAMED])
-            others = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-            notes.append(f"{why}: {named}{others}")
-    return tuple(notes)
+def _left_out(root: Path, base: str, names: list[str], passed: Passed) -> Iterator[str]:
+    """What lies beside the parts: a sentence for each folder of images."""
+    for name in names:
+        place, inside = join(base, name), Passed()
+        files = list(walk(root, place, inside))
+        shown, images = f"{printable(place)}/", f"{len(files):,} image{'s' * (len(files) != 1)}"
+        if _is_output(name, files, inside):
+            passed.add(Kind.OWN, f"{place}/")
+        elif not files:
+            passed.add(Kind.OTHER, f"{place}/")
+        elif part_of(name):
+            yield (
+                f"{shown}: {images} without class folders, NOT USED, for there are no labels; "
+                "sort them into class folders to measure on them, or classify them with "
+                "`clearsight predict`"
+            )
+        else:
+            yield (
+                f"{shown}: {images}, NOT USED, for the folder has no part's name; move the images "
+                "into train/, validation/ or test/ to use them"
+            )
