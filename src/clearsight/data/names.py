@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import PurePath
 
 from clearsight.errors import DataError
 
@@ -93,7 +93,7 @@ def decoded(name: str) -> str:
         return name
 
 
-def printable(path: str | Path) -> str:
+def printable(path: str | PurePath) -> str:
     """A path for messages: one line of valid text, with escapes for what can't be printed."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in decoded(str(path))

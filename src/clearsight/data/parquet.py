@@ -1,56 +1,112 @@
 """Parquet files of images, in the layout of public data sets: `img` or `image`, and `label`."""
 
 import json
-import re
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clearsight.data.records import (
-    PARTS,
-    Records,
-    Source,
-    check_labels,
-    class_labels,
-    file_digests,
-)
+from clearsight.data.names import LONGEST, class_names, decoded, listed, parts_in, printable
+from clearsight.data.records import Records, Source, check_labels, class_labels, file_digests
+from clearsight.data.walking import Kind, Passed, join, subfolders, walk
 from clearsight.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _IMAGES = ("img", "image")
 _LABELS = ("label", "fine_label")
+_SUFFIX = ".parquet"
 
 
-def parquet_files(folder: Path) -> list[Path]:
-    """The folder's `.parquet` files, else those of its subfolders (`data/`), sorted."""
-    for pattern in ("*.parquet", "*/*.parquet"):
-        files = [p for p in folder.glob(pattern) if p.relative_to(folder).parts[0][0] != "."]
-        if files:
-            return sorted(files)
-    return []
+def parquet_folder(folder: Path) -> Source | None:
+    """The parquet files in a folder and below it as one data set; None where it holds none.
+
+    What a run wrote is no data set: run folders are not looked into, and files of predictions are
+    left out. Neither are files without an image column, where there are images in class folders.
+    Raises `DataError` for files of several configurations (`default/` and `other/` side by side).
+    """
+    passed = Passed()
+    images = sum(1 for name in subfolders(folder, "", passed) for _ in walk(folder, name, passed))
+    found = sorted(n for n in passed.names[Kind.OTHER] if n.lower().endswith(_SUFFIX))
+    schemas = {name: _schema(folder / name) for name in found if (folder / name).is_file()}
+    predictions = [name for name, schema in schemas.items() if schema and _is_predictions(schema)]
+    files = [name for name in schemas if name not in predictions]
+    if not files or (images and all((s := schemas[n]) and not _image_column(s) for n in files)):
+        return None
+    notes = [
+        f"left out, {what}: {listed(map(printable, names))}"
+        for what, names in (
+            ("predictions of a run", predictions),
+            (Kind.OWN, passed.names[Kind.OWN]),
+        )
+        if names
+    ]
+    if images:
+        notes.append(f"{images:,} image files beside the parquet files, NOT USED")
+    name = decoded(folder.resolve().name)
+    return parquet_source([folder / file for file in files], name, root=folder, notes=notes)
 
 
-def parquet_source(files: list[Path], name: str) -> Source:
-    """Parquet files as one data set. The part is told by the file's name: `train-…`, `test-…`,
-    `validation-…` (`val-…`, `valid-…`).
+def parquet_source(
+    files: Sequence[Path], name: str, *, root: Path | None = None, notes: Sequence[str] = ()
+) -> Source:
+    """Parquet files as one data set. The part is told by the name of the file, or of a folder
+    between `root` and it: `train-00000-of-00002.parquet`, `default/test/0000.parquet`.
 
     Columns: `img` or `image` (encoded images: binary, or a struct with a field `bytes`), and
     `label` (or `fine_label`): whole numbers into the class names of the schema's metadata, or
-    class names.
+    class names. Raises `DataError` where some files name a part and others none.
     """
-    digests = file_digests(files)
+    within = [file.relative_to(root) if root else PurePath(file.name) for file in files]
+    parts = [_part(path, printable(file)) for path, file in zip(within, files, strict=True)]
+    _check_layout(printable(root or name), within, parts)
+    content = [[str(p), *told] for p, *told in zip(within, parts, file_digests(files), strict=True)]
     return Source(
         name=name,
-        fingerprint=json.dumps(
-            [[file.name, digest] for file, digest in zip(files, digests, strict=True)]
-        ),
-        read=lambda: _read(files, name),
+        fingerprint=json.dumps(content),
+        read=lambda: _read(files, parts, name),
+        notes=tuple(notes),
     )
 
 
-def _read(files: list[Path], name: str) -> Records:
+def _check_layout(place: str, within: Sequence[PurePath], parts: Sequence[str]) -> None:
+    configurations = {tuple(f for f in path.parts[:-1] if not parts_in(f)): "" for path in within}
+    if len(configurations) > 1:
+        named = listed(printable(join("/".join(folders), "")) or "./" for folders in configurations)
+        raise DataError(
+            f"{place}: found parquet files of several data sets, in {named}; "
+            "name one of these folders as the source"
+        )
+    if any(parts) and not all(parts):
+        unknown = within[parts.index("")]
+        raise DataError(
+            f"{place}: the part of {printable(unknown)} can't be told from its name, while others "
+            "have one; name it train, validation or test, or remove it"
+        )
+
+
+def _part(within: PurePath, file: str) -> str:
+    """The part that a file's name or its folders' names mention, "" for none."""
+    told = {part for name in (within.name.lower().removesuffix(_SUFFIX), *within.parts[:-1])
+            for part in parts_in(name)}  # fmt: skip
+    if len(told) > 1:
+        raise DataError(
+            f"{file}: its name and its folders' say both {' and '.join(sorted(told))}; "
+            "rename it after one part"
+        )
+    return told.pop() if told else ""
+
+
+def _read(files: Sequence[Path], file_parts: Sequence[str], name: str) -> Records:
     tables = [_table(file) for file in files]
     images = [image for encoded, _, _ in tables for image in encoded]
+    if len({labels.dtype.kind for _, labels, _ in tables}) > 1:
+        raise DataError(
+            f"{name}: some of its parquet files have whole numbers as labels and some have class "
+            "names; give files of one data set"
+        )
     values = np.concatenate([labels for _, labels, _ in tables])
     names = {classes for _, _, classes in tables}
     if len(names) > 1:
@@ -62,64 +118,148 @@ def _read(files: list[Path], name: str) -> Records:
 
     def locate(i: int) -> str:
         file = int(np.searchsorted(starts, i, side="right")) - 1
-        return f"{files[file]}, row {i - starts[file]}"
+        return f"{printable(files[file])}, row {i - starts[file]}"
 
     classes = names.pop()
     if classes is None or values.dtype.kind == "U":
-        labels, classes = class_labels(values, f"{name}: labels")
-    elif values.dtype.kind not in "iu":
-        raise DataError(f"{name}: labels are {values.dtype} values, expected whole numbers")
+        labels, distinct = class_labels(values, f"{name}: labels")
+        classes = class_names(distinct, f"{name}: labels")
     else:
-        labels = values.astype(np.int64)
+        labels = values
         check_labels(labels, len(classes), locate)
-    parts = np.repeat([_part(file) for file in files], np.diff(starts))
+    parts = np.repeat(np.array(file_parts, "U10"), np.diff(starts))
     return Records(images=images, labels=labels, classes=classes, parts=parts, locate=locate)
 
 
 def _table(file: Path) -> tuple[list[bytes], np.ndarray, tuple[str, ...] | None]:
-    """Encoded images, labels and class names (None where the metadata has none) of one file."""
+    """Encoded images, labels (int64 or text) and class names (None without) of one file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    place = printable(file)
+    try:
+        schema = pq.read_schema(file)
+        image = _image_column(schema)
+        label = next((c for c in _LABELS if c in schema.names), None)
+        if image is None or label is None:
+            raise DataError(
+                f"{place}: found the columns {listed(map(printable, schema.names), 10)}, "
+                "expected img or image, and label; rename them"
+            )
+        for column in (image, label):
+            if schema.names.count(column) > 1:
+                raise DataError(f"{place}: found the column {column} twice; drop one")
+        table = pq.read_table(file, columns=[image, label], partitioning=None)
+        encoded = _encoded(table[image], image, place)
+        values = _values(table[label], label, place)
+    # What pyarrow raises on damaged files: its own errors, and Python's on text that is no UTF-8.
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, MemoryError) as error:
+        raise DataError(
+            f"{place}: can't be read as parquet ({printable(str(error))[:200]}); "
+            "replace the file or remove it"
+        ) from error
+    return encoded, values, _class_names(schema.metadata, label, place)
+
+
+def _encoded(column: "pa.ChunkedArray", name: str, place: str) -> list[bytes]:
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        name, column = f"{name}.bytes", column.flatten()[kind.get_field_index("bytes")]
+    column = _decoded(column)
+    if not (
+        pa.types.is_binary(column.type)
+        or pa.types.is_large_binary(column.type)
+        or pa.types.is_binary_view(column.type)
+        or pa.types.is_fixed_size_binary(column.type)
+    ):
+        raise DataError(
+            f"{place}: column {name} is {kind}, "
+            "expected encoded images as binary, or a struct with the field bytes"
+        )
+    _check_filled(column, name, place)
+    return column.to_pylist()
+
+
+def _values(column: "pa.ChunkedArray", name: str, place: str) -> np.ndarray:
+    import pyarrow as pa
+
+    column = _decoded(column)
+    _check_filled(column, name, place)
+    if pa.types.is_integer(column.type):
+        return column.cast(pa.int64()).to_numpy()
+    if not (
+        pa.types.is_string(column.type)
+        or pa.types.is_large_string(column.type)
+        or pa.types.is_string_view(column.type)
+    ):
+        raise DataError(
+            f"{place}: column {name} is {column.type}, expected whole numbers or class names"
+        )
+    longest = max(map(len, column.cast(pa.large_string()).unique().to_pylist()), default=0)
+    if longest > LONGEST:
+        raise DataError(
+            f"{place}: column {name}: found a class name of {longest:,} characters, over the limit "
+            f"of {LONGEST}; shorten it"
+        )
+    return np.array(column.to_pylist(), np.str_)
+
+
+def _decoded(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    import pyarrow as pa
+
+    is_dictionary = pa.types.is_dictionary(column.type)
+    return column.cast(column.type.value_type) if is_dictionary else column
+
+
+def _check_filled(column: "pa.ChunkedArray", name: str, place: str) -> None:
+    if column.null_count:
+        row = column.is_null().to_pylist().index(True)
+        raise DataError(f"{place}, row {row}: column {name} is empty; fill it or drop the row")
+
+
+def _class_names(
+    metadata: dict[bytes, bytes] | None, label: str, place: str
+) -> tuple[str, ...] | None:
+    """The names which Hugging Face's `datasets` stores beside the schema."""
+    stored = (metadata or {}).get(b"huggingface")
+    if stored is None:
+        return None
+    try:
+        names: Any = json.loads(stored)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{place}: its metadata (huggingface) is invalid JSON; write the file again"
+        ) from error
+    for key in ("info", "features", label, "names"):
+        names = names.get(key) if isinstance(names, dict) else None
+    if names is None:
+        return None
+    if not isinstance(names, list):
+        raise DataError(
+            f"{place}: the class names in its metadata are {type(names).__name__}, expected a list"
+        )
+    return class_names(names, f"{place}: class names in its metadata")
+
+
+def _schema(file: Path) -> "pa.Schema | None":
+    """The columns of a parquet file; None where it can't be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        schema = pq.read_schema(file)
-        image = next((c for c in _IMAGES if c in schema.names), None)
-        label = next((c for c in _LABELS if c in schema.names), None)
-        if image is None or label is None:
-            raise DataError(
-                f"{file}: found the columns {', '.join(schema.names)}, "
-                "expected img or image, and label; rename them"
-            )
-        table = pq.read_table(file, columns=[image, label]).flatten()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(
-            f"{file}: can't be read as parquet ({error}); replace the file or remove it"
-        ) from error
-    if image not in table.column_names:
-        image = f"{image}.bytes"
-    kind = schema.field(image.split(".")[0]).type
-    if image not in table.column_names or not pa.types.is_binary(table[image].type):
-        raise DataError(
-            f"{file}: column {image} is {kind}, "
-            "expected encoded images as binary, or a struct with the field bytes"
-        )
-    for column in (image, label):
-        if table[column].null_count:
-            row = table[column].is_null().to_pylist().index(True)
-            raise DataError(f"{file}, row {row}: column {column} is empty; fill it or drop the row")
-    values = np.asarray(table[label].to_pylist())
-    return table[image].to_pylist(), values, _class_names(schema.metadata, label)
-
-
-def _class_names(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, ...] | None:
-    """The names which Hugging Face's `datasets` stores beside the schema."""
-    try:
-        about: Any = json.loads((metadata or {})[b"huggingface"])
-        return tuple(about["info"]["features"][label]["names"])
-    except (KeyError, TypeError, ValueError):
+        return pq.read_schema(file)
+    except (pa.ArrowException, OSError, ValueError):
         return None
 
 
-def _part(file: Path) -> str:
-    word = re.split(r"[-_.]", file.name.lower())[0]
-    return PARTS.get(word, "")
+def _image_column(schema: "pa.Schema") -> str | None:
+    return next((name for name in _IMAGES if name in schema.names), None)
+
+
+def _is_predictions(schema: "pa.Schema") -> bool:
+    """Whether these are the columns of a run's predictions: `id`, `label`, `p_<class>` …"""
+    id_, label, *others = [*schema.names, "", ""]
+    probabilities = [name for name in others if name]
+    return (id_, label) == ("id", "label") and all(n.startswith("p_") for n in probabilities)

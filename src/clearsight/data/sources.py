@@ -19,7 +19,7 @@ from clearsight.data.decoding import longest_side
 from clearsight.data.download import download as fetch
 from clearsight.data.folders import folder_source
 from clearsight.data.images import Fit, ImageSet
-from clearsight.data.parquet import parquet_files, parquet_source
+from clearsight.data.parquet import parquet_folder, parquet_source
 from clearsight.data.records import Report, Source
 from clearsight.errors import DataError, DataNotFoundError
 
@@ -112,9 +112,9 @@ def open_path(path: Path) -> Source:
 
 
 def _open_folder(folder: Path) -> Source:
-    files = parquet_files(folder)
-    if files:
-        return parquet_source(files, folder.resolve().name)
+    found = parquet_folder(folder)
+    if found is not None:
+        return found
     for layout in LAYOUTS.values():
         if (folder / layout.archive).is_file():
             return archive_source(folder / layout.archive)
