@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from clearsight.data.names import class_names, decoded, listed, part_of, printable
+from clearsight.data.names import PARTS, class_names, decoded, listed, part_of, printable
 from clearsight.data.records import Records, Source
 from clearsight.data.walking import Kind, Passed, is_own, join, kind_of, scan, subfolders, walk
 from clearsight.errors import DataError
 
-PARTS = ("train", "validation", "test")
 _PLAIN = {"train", "val", "valid", "validation", "test"}  # names of parts that need no note
 _FIGURE = "_gradcam.png"  # what `clearsight explain` adds to a file's name
 

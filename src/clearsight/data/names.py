@@ -9,6 +9,7 @@ from pathlib import PurePath
 
 from clearsight.errors import DataError
 
+PARTS = ("train", "validation", "test")
 LONGEST = 255  # characters in a class name: what file systems allow
 _SHOWN = 3
 
