@@ -9,7 +9,14 @@ import pytest
 
 from clearsight.config.schema import DataConfig
 from clearsight.data.images import ImageSet, content_ids
-from clearsight.data.splits import Split, apportion, from_manifest, manifest, split
+from clearsight.data.splits import (
+    Split,
+    apportion,
+    copies_of_training,
+    from_manifest,
+    manifest,
+    split,
+)
 from clearsight.errors import ConfigError, DataError
 
 PARTS = ("train", "validation", "test")
@@ -169,18 +176,124 @@ def test_a_small_class_is_in_every_part() -> None:
 @pytest.mark.parametrize(
     ("counts", "config", "message"),
     [
-        ({"": [50, 2]}, DataConfig(), "class 'b', with 2 images in all, has none in train"),
-        ({"train": [50, 1], "test": [5, 5]}, DataConfig(), "class 'b', with 6 .* none in train"),
-        ({"train": [50, 9], "test": [5, 0]}, DataConfig(), r"class 'b'.* in test \(given\)"),
-        ({"train": [9, 9, 9], "test": [5, 5, 5]}, DataConfig(subset=2), "class 'a'.* in train"),
-        ({"test": [9, 9]}, DataConfig(), "class 'a'.* none in train"),
+        ({"train": [9, 0], "test": [5, 5]}, DataConfig(), "class 'b', with 5 .* none in train"),
+        (
+            {"train": [9, 9, 9], "test": [5, 5, 5]},
+            DataConfig(subset=2, validation=0),
+            "class 'c'.* in train",
+        ),
     ],
 )
-def test_a_class_missing_in_a_part_is_refused(
+def test_a_class_missing_in_train_is_refused(
     counts: dict[str, list[int]], config: DataConfig, message: str
 ) -> None:
     with pytest.raises(DataError, match=f"made: {message}.*add images, remove the class"):
         split(make(counts), config)
+
+
+@pytest.mark.parametrize(
+    ("counts", "config", "expected", "notes"),
+    [
+        ({"": [97, 1]}, DataConfig(),
+         {"train": [77, 1], "validation": [10, 0], "test": [10, 0]},
+         ("1 of 2 classes have no images in validation and test and are not measured there: "
+          "'b' (1 in train)",)),
+        ({"": [96, 2]}, DataConfig(),
+         {"train": [76, 2], "validation": [10, 0], "test": [10, 0]},
+         ("1 of 2 classes have no images in validation and test and are not measured there: "
+          "'b' (2 in train)",)),
+        ({"": [96, 2]}, DataConfig(validation=0),
+         {"train": [87, 1], "validation": [0, 0], "test": [9, 1]}, ()),
+        ({"train": [50, 1], "test": [5, 5]}, DataConfig(),
+         {"train": [45, 1], "validation": [5, 0], "test": [5, 5]},
+         ("1 of 2 classes have no images in validation and are not measured there: "
+          "'b' (1 in train)",)),
+        ({"train": [50, 10], "test": [5, 0]}, DataConfig(),
+         {"train": [45, 9], "validation": [5, 1], "test": [5, 0]},
+         ("1 of 2 classes have no images in test and are not measured there: 'b' (9 in train)",)),
+        ({"": [90, 1, 1, 1, 1, 1]}, DataConfig(),
+         {"train": [70, 1, 1, 1, 1, 1], "validation": [10, 0, 0, 0, 0, 0],
+          "test": [10, 0, 0, 0, 0, 0]},
+         ("5 of 6 classes have no images in validation and test and are not measured there: "
+          "'b' (1 in train), 'c' (1 in train), 'd' (1 in train) and 2 more",)),
+        ({"": [3, 3]}, DataConfig(test=0.9, validation=0.9),
+         {"train": [1, 1], "validation": [1, 1], "test": [1, 1]}, ()),
+    ],
+)  # fmt: skip
+def test_a_class_too_small_for_every_part_stays_in_train_and_is_named(
+    counts: dict[str, list[int]], config: DataConfig, expected: dict[str, list[int]],
+    notes: tuple[str, ...],
+) -> None:  # fmt: skip
+    images = make(counts)
+    result = split(images, config)
+    assert sizes(images, result) == expected
+    assert result.notes == notes
+    assert from_manifest(images, manifest(images, result, config)).notes == notes
+
+
+def test_copies_do_not_make_a_class_large() -> None:
+    images = make({"": [97, 6]}, copies=dict.fromkeys(range(98, 103), 97))
+    result = split(images, DataConfig())
+    assert sizes(images, result)["train"][1] == 6
+    assert result.notes[0].endswith("'b' (6 in train)")
+
+
+def test_copies_under_another_label_leave_train_an_image_of_each_class() -> None:
+    images = make({"": [50, 3]}, copies={50: 0, 51: 1, 52: 2})
+    for seed in range(20):
+        result = split(images, DataConfig(validation=0.4, test=0.4, seed=seed))
+        assert min(sizes(images, result)["train"]) >= 1
+        contents = [set(images.ids[getattr(result, part)].astype("S64")) for part in PARTS]
+        assert not contents[0] & contents[1]
+        assert not contents[0] & contents[2]
+        assert not contents[1] & contents[2]
+
+
+@pytest.mark.parametrize(
+    ("counts", "config", "message"),
+    [
+        ({"": [2, 2]}, DataConfig(), "no class has the 3 different images .* in test as well"),
+        ({"": [1, 1]}, DataConfig(test=0), "no class has the 2 different images .* in validation"),
+        (
+            {"train": [9, 9], "test": [5, 5]},
+            DataConfig(subset=2),
+            "no class has the 2 .* in validation",
+        ),
+        ({"test": [9, 9]}, DataConfig(), "all of its images are given for validation or test"),
+    ],
+)
+def test_a_set_too_small_for_a_part_is_refused(
+    counts: dict[str, list[int]], config: DataConfig, message: str
+) -> None:
+    with pytest.raises(DataError, match=f"made: {message}"):
+        split(make(counts), config)
+
+
+def test_equal_images_cannot_be_split() -> None:
+    images = make({"": [20, 20]}, copies=dict.fromkeys(range(1, 40), 0))
+    with pytest.raises(DataError, match="no class has the 3 different images"):
+        split(images, DataConfig())
+
+
+def test_neither_validation_nor_test_is_refused_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"data\.validation and data\.test: found 0 for both"):
+        split(make({"": [50, 50]}), DataConfig(validation=0, test=0))
+    given = make({"train": [50, 50], "test": [5, 5]})
+    assert len(split(given, DataConfig(validation=0, test=0)).test) == 10
+
+
+def test_test_images_that_are_also_training_images_are_found() -> None:
+    images = make({"train": [3, 3], "validation": [1, 1], "test": [2, 2]},
+                  copies={8: 1, 11: 1, 9: 6})  # fmt: skip
+    result = split(images, DataConfig())
+    found = copies_of_training(images, result.train, result.test)
+    assert sorted(result.test[found].tolist()) == [8, 11]
+    assert copies_of_training(images, result.train, result.validation).tolist() == []
+    first = np.array([11, 9, 8])
+    assert copies_of_training(images, np.array([1, 2]), first).tolist() == [0, 2]
+    nothing = np.array([], np.int64)
+    assert copies_of_training(images, nothing, first).tolist() == []
+    assert copies_of_training(images, first, nothing).tolist() == []
 
 
 def test_a_subset_larger_than_the_set_is_refused() -> None:
@@ -224,8 +337,7 @@ def test_a_manifest_of_other_images_is_refused() -> None:
 def test_a_changed_manifest_is_refused() -> None:
     images = make({"": [30, 30]})
     kept = manifest(images, split(images, DataConfig()), DataConfig())
-    kept["parts"]["train"]["ids"].append(kept["parts"]["test"]["ids"].pop())
+    ids = kept["parts"]["train"]["ids"]
+    ids[0], ids[1] = ids[1], ids[0]
     with pytest.raises(DataError, match="doesn't fit its hash"):
         from_manifest(images, kept)
-    with pytest.raises(DataError, match="doesn't fit its hash"):
-        from_manifest(images, {})

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,23 +17,26 @@ import numpy as np
 
 from clearsight.config.schema import DataConfig
 from clearsight.data.images import ImageSet
+from clearsight.data.manifests import check_manifest
+from clearsight.data.names import PARTS, listed
 from clearsight.errors import ConfigError, DataError
 
-PARTS = ("train", "validation", "test")
 _FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Positions in an `ImageSet`: int64 arrays, disjoint, each ordered by rank.
+    """Indices into an `ImageSet`: int64 arrays, disjoint, each ordered by rank.
 
-    `sources` says of each part, in a phrase, whether it was given or how it was made.
+    `sources` says of each part, in a phrase, whether it was given or how it was made; `notes` name
+    the classes that some part has no images of, a sentence each.
     """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
     sources: dict[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def split(images: ImageSet, config: DataConfig) -> Split:
@@ -47,9 +50,13 @@ def split(images: ImageSet, config: DataConfig) -> Split:
       so that 0.1 and 0.1 divide a flat folder 80/10/10
     - train: what is left
 
-    Every class has its share of each, by largest remainders, and at least one image. Exact
-    duplicates stay on one side of a split made here; where they stand in the way, a part is
-    smaller by as many. Raises `DataError` naming a class too small to be in every part.
+    Every class has its share of each, by largest remainders, and at least one image; a class with
+    fewer different images than there are parts to make stays in train, and `Split.notes` names it.
+    Exact duplicates stay on one side of a split made here; where they stand in the way, a part is
+    smaller by as many.
+
+    Raises `DataError` where train lacks a class or no class is large enough to be in every part,
+    `ConfigError` where there would be neither validation nor test.
     """
     ranked = _ranked(images, config.seed)
     parts = images.parts[ranked]
@@ -61,21 +68,46 @@ def split(images: ImageSet, config: DataConfig) -> Split:
         "validation": "given" if len(validation) else "none",
         "test": "given" if len(test) else "none",
     }
-    if not len(test) and config.test:
-        test, train = _split_off(images, train, round(config.test * len(images)))
+    if not len(train):
+        raise DataError(
+            f"{images.name}: all of its images are given for validation or test, none for train; "
+            "add a part called train"
+        )
+    make_test = not len(test) and config.test > 0
+    make_validation = not len(validation) and config.validation > 0
+    if not (len(test) or len(validation) or make_test or make_validation):
+        raise ConfigError(
+            f"data.validation and data.test: found 0 for both, and {images.name} has neither part "
+            "of its own, so nothing could be measured; set one of them above 0"
+        )
+    made = make_test + make_validation
+    large = _different(images, train) > made
+    if make_test:
+        total = round(config.test * len(images))
+        test, train = _split_off(images, train, total, large, "test", reserve=made)
         sources["test"] = f"split off: {config.test:g} of all {len(images):,} images, {how}"
     if config.subset is not None:
         drawn = _subset(images, train, config.subset)
         sources["train"] += f", {len(drawn):,} of {len(train):,} images drawn, {how}"
         train, pool = drawn, len(drawn)
-    if not len(validation) and config.validation:
-        validation, train = _split_off(images, train, round(config.validation * pool))
+    if make_validation:
+        total = round(config.validation * pool)
+        validation, train = _split_off(images, train, total, large, "validation", reserve=1)
         sources["validation"] = (
             f"split off: {config.validation:g} of {pool:,} training-side images, {how}"
         )
     result = Split(train=train, validation=validation, test=test, sources=sources)
-    _check_parts(images, result)
-    return result
+    _check_train(images, result)
+    return replace(result, notes=_notes(images, result))
+
+
+def copies_of_training(images: ImageSet, train: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """int64: which of the images at `part` have the same pixels as one at `train`.
+
+    `train` and `part` are indices into `images`, the result is indices into `part`.
+    """
+    contents = images.ids.astype("S64")  # an id without the `-2` of a copy
+    return np.flatnonzero(np.isin(contents[part], contents[train]))
 
 
 def manifest(images: ImageSet, split: Split, config: DataConfig) -> dict[str, Any]:
@@ -111,16 +143,18 @@ def from_manifest(images: ImageSet, manifest: Mapping[str, Any]) -> Split:
 
     Raises `DataError` if the manifest was changed, or if images are missing or labelled otherwise.
     """
+    check_manifest(manifest)
     content = {key: value for key, value in manifest.items() if key != "hash"}
-    if manifest.get("format") != _FORMAT or manifest.get("hash") != _hash(content):
+    if manifest["format"] != _FORMAT or manifest["hash"] != _hash(content):
         raise DataError(
-            f"split manifest of {manifest.get('source')!r}: its content doesn't fit its hash or is "
+            f"split manifest of {manifest['source']!r:.80}: its content doesn't fit its hash or is "
             f"not of format {_FORMAT}; take the run's own split.json, unchanged"
         )
     if tuple(manifest["classes"]) != images.classes:
         raise DataError(
-            f"{images.name}: found the classes {', '.join(images.classes)}, the split manifest "
-            f"has {', '.join(manifest['classes'])}; give the data set that the split was made of"
+            f"{images.name}: found the classes {listed(images.classes, 10)}, the split "
+            f"manifest has {listed(manifest['classes'], 10)}; give the data set that the "
+            "split was made of"
         )
     positions = {i.decode(): position for position, i in enumerate(images.ids.tolist())}
     parts = manifest["parts"]
@@ -142,7 +176,13 @@ def from_manifest(images: ImageSet, manifest: Mapping[str, Any]) -> Split:
             f"{images.name}: {changed:,} of the {len(ids):,} images in the split manifest have "
             "another label now; make a new split"
         )
-    return Split(**found, sources={part: parts[part]["how"] for part in PARTS})
+    result = Split(
+        train=found["train"],
+        validation=found["validation"],
+        test=found["test"],
+        sources={part: parts[part]["how"] for part in PARTS},
+    )
+    return replace(result, notes=_notes(images, result))
 
 
 def apportion(total: int, counts: Sequence[int]) -> list[int]:
@@ -171,23 +211,42 @@ def _ranked(images: ImageSet, seed: int) -> np.ndarray:
     return np.lexsort((images.ids, images.labels, ranks))
 
 
-def _split_off(images: ImageSet, pool: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:
-    """(`total` images, the others) of the ranked `pool`, at least one of each class."""
-    classes = len(images.classes)
+def _split_off(
+    images: ImageSet, pool: np.ndarray, total: int, large: np.ndarray, part: str, *, reserve: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(`total` images, the others) of the ranked `pool`, at least one of each `large` class.
+
+    `large`: bool [K], the classes to take from. Of each, `reserve` different images are left.
+    """
     labels = images.labels[pool]
-    counts = np.bincount(labels, minlength=classes).tolist()
-    wanted = apportion(min(max(total, classes), len(pool)), counts)
+    different = _different(images, pool)
+    large = large & (different > reserve)
+    if not large.any():
+        raise DataError(
+            f"{images.name}: no class has the {reserve + 1} different images that it needs to be "
+            f"in {part} as well as in train; add images, or set data.{part} to 0"
+        )
+    counts = np.bincount(labels, minlength=len(large)) * large
+    wanted = apportion(min(max(total, int(large.sum())), len(pool)), counts.tolist())
     contents = images.ids[pool].astype("S64")
     starts = np.flatnonzero(np.append(True, contents[1:] != contents[:-1])).tolist()
     taken = np.zeros(len(pool), bool)
     for start, stop in pairwise([*starts, len(pool)]):
         # Copies of one image, seldom more than one: all of them, or none.
         copies = Counter(labels[start:stop].tolist())
-        if all(wanted[k] >= count for k, count in copies.items()):
+        if all(wanted[k] >= count and different[k] > reserve for k, count in copies.items()):
             taken[start:stop] = True
             for k, count in copies.items():
                 wanted[k] -= count
+                different[k] -= 1
     return pool[taken], pool[~taken]
+
+
+def _different(images: ImageSet, pool: np.ndarray) -> np.ndarray:
+    """int64 [K]: how many different images of each class are in the ranked `pool`."""
+    contents, labels = images.ids[pool].astype("S64"), images.labels[pool]
+    first = np.append(True, (contents[1:] != contents[:-1]) | (labels[1:] != labels[:-1]))
+    return np.bincount(labels[first[: len(labels)]], minlength=len(images.classes))
 
 
 def _subset(images: ImageSet, pool: np.ndarray, total: int) -> np.ndarray:
@@ -204,18 +263,31 @@ def _subset(images: ImageSet, pool: np.ndarray, total: int) -> np.ndarray:
     return pool[np.sort(np.concatenate(chosen))]
 
 
-def _check_parts(images: ImageSet, split: Split) -> None:
-    for part in PARTS:
-        if split.sources[part] == "none":
-            continue
-        for name, count in _counts(images, getattr(split, part)).items():
-            if not count:
-                total = int((images.labels == images.classes.index(name)).sum())
-                raise DataError(
-                    f"{images.name}: class {name!r}, with {total:,} images in all, has none in "
-                    f"{part} ({split.sources[part]}); add images, remove the class, or change "
-                    "data.subset, data.validation or data.test"
-                )
+def _check_train(images: ImageSet, split: Split) -> None:
+    for name, count in _counts(images, split.train).items():
+        if not count:
+            total = int((images.labels == images.classes.index(name)).sum())
+            raise DataError(
+                f"{images.name}: class {name!r}, with {total:,} images in all, has none in "
+                f"train ({split.sources['train']}); add images, remove the class, or change "
+                "data.subset, data.validation or data.test"
+            )
+
+
+def _notes(images: ImageSet, split: Split) -> tuple[str, ...]:
+    """Which classes are not measured, a sentence for each set of parts that lacks them."""
+    measured = [part for part in PARTS[1:] if len(getattr(split, part))]
+    counts = {part: _counts(images, getattr(split, part)) for part in PARTS}
+    lacking: dict[str, list[str]] = {}
+    for name in images.classes:
+        parts = " and ".join(part for part in measured if not counts[part][name])
+        if parts:
+            lacking.setdefault(parts, []).append(f"{name!r} ({counts['train'][name]:,} in train)")
+    return tuple(
+        f"{len(names):,} of {len(images.classes):,} classes have no images in {parts} and are not "
+        f"measured there: {listed(names)}"
+        for parts, names in lacking.items()
+    )
 
 
 def _counts(images: ImageSet, part: np.ndarray) -> dict[str, int]:
