@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clearsight.config import DataConfig
 from clearsight.data.audit import audit
 from clearsight.data.images import ImageSet, content_ids
-from clearsight.data.splits import Split
+from clearsight.data.splits import Split, split
+from clearsight.errors import DataError
 
 REAL = Path(
     os.environ.get("CLEARSIGHT_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "datasets")
@@ -111,6 +113,29 @@ def test_without_a_split_the_source_names_the_parts() -> None:
 def test_report_passes_on_damage_and_notes() -> None:
     report = audit(image_set(4, [0, 1, 0, 1], {}), corrupt=("cat/1.png: truncated",))
     assert report.lines()[-2:] == ["corrupt: cat/1.png: truncated", "1 stray file: notes.txt"]
+
+
+def test_a_set_that_cannot_be_split_is_reported_with_the_reason() -> None:
+    images = image_set(6, [0, 1] * 3, dict.fromkeys(range(1, 6), 0))
+    with pytest.raises(DataError) as reason:
+        split(images, DataConfig())
+    report = audit(images, unsplit=str(reason.value))
+    assert report.counts == {"all": [3, 3]}
+    assert len(report.exact) == 5
+    assert len(report.conflicts) == 3
+    expected = f"it can't be split as a run would: {reason.value}"
+    assert expected in report.lines()
+    assert expected in report.to_dict()["notes"]
+
+
+def test_a_rare_class_is_reported() -> None:
+    images = image_set(41, [0] * 40 + [1], {})
+    report = audit(images, split(images, DataConfig()))
+    assert report.counts["train"][1] == 1
+    assert (
+        "1 of 2 classes have no images in validation and test and are not measured there: "
+        "'dog' (1 in train)"
+    ) in report.lines()
 
 
 def test_dict_is_json_and_has_totals() -> None:

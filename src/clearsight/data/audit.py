@@ -1,4 +1,4 @@
-"""What to know of a data set before training on it: damage, duplicates, balance."""
+"""What to know about a data set before training on it: damage, duplicates, balance."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,7 +10,8 @@ import numpy as np
 
 from clearsight.data.duplicates import near_duplicates
 from clearsight.data.images import ImageSet
-from clearsight.data.splits import PARTS, Split
+from clearsight.data.names import PARTS
+from clearsight.data.splits import Split
 
 SHOWN_PAIRS = 100
 
@@ -117,27 +118,32 @@ class AuditReport:
 
 
 def audit(
-    images: ImageSet, split: Split | None = None, *, corrupt: tuple[str, ...] = ()
+    images: ImageSet,
+    split: Split | None = None,
+    *,
+    corrupt: tuple[str, ...] = (),
+    unsplit: str | None = None,
 ) -> AuditReport:
     """Counts classes, and finds exact and near duplicates within and across parts.
 
     With a `split` the images it uses are looked at, else all of them, in the parts the source
-    names (`all` where it names none). `corrupt`: what reading had to leave out, passed on.
+    names (`all` where it names none). `corrupt`: what reading had to leave out, passed on;
+    `unsplit`: why there is no split, where one was tried.
     """
-    places, parts = _placed(images, split)
-    labels = images.labels[places]
-    groups = _groups(images.ids[places])
+    indices, parts = _indices(images, split)
+    labels = images.labels[indices]
+    groups = _groups(images.ids[indices])
     exact = [
-        _pair(images, places, parts, a, b, 1.0) for a, b in _exact_pairs(groups, parts.tolist())
+        _pair(images, indices, parts, a, b, 1.0) for a, b in _exact_pairs(groups, parts.tolist())
     ]
-    positions, similarity, note = near_duplicates(images.images, places, groups)
+    positions, similarity, note = near_duplicates(images.images, indices, groups)
     near = [
-        _pair(images, places, parts, int(a), int(b), float(s))
+        _pair(images, indices, parts, int(a), int(b), float(s))
         for (a, b), s in zip(positions, similarity, strict=True)
     ]
     return AuditReport(
         name=images.name,
-        images=len(places),
+        images=len(indices),
         size=images.size,
         classes=images.classes,
         counts={
@@ -148,7 +154,12 @@ def audit(
         exact=tuple(sorted(exact, key=_order)),
         near=tuple(sorted(near, key=_order)),
         conflicts=tuple(sorted((p for p in exact if p.labels[0] != p.labels[1]), key=_order)),
-        notes=images.notes if note is None else (*images.notes, note),
+        notes=(
+            *([] if unsplit is None else [f"it can't be split as a run would: {unsplit}"]),
+            *([] if split is None else split.notes),
+            *images.notes,
+            *([] if note is None else [note]),
+        ),
     )
 
 
@@ -187,15 +198,15 @@ def _how_many(number: int, thing: str) -> str:
     return f"1 {thing} has one" if number == 1 else f"{number:,} {thing}s have one"
 
 
-def _placed(images: ImageSet, split: Split | None) -> tuple[np.ndarray, np.ndarray]:
-    """(positions int64 [M], their parts [M]), train before validation before test."""
+def _indices(images: ImageSet, split: Split | None) -> tuple[np.ndarray, np.ndarray]:
+    """(indices int64 [M], their parts [M]), train before validation before test."""
     if split is None:
         parts = np.where(images.parts == "", "all", images.parts)
         order = np.argsort([_rank(part) for part in parts], kind="stable")
         return order, parts[order]
-    places = [getattr(split, part) for part in PARTS]
-    names = [np.full(len(where), part) for part, where in zip(PARTS, places, strict=True)]
-    return np.concatenate(places), np.concatenate(names)
+    indices = [getattr(split, part) for part in PARTS]
+    names = [np.full(len(found), part) for part, found in zip(PARTS, indices, strict=True)]
+    return np.concatenate(indices), np.concatenate(names)
 
 
 def _groups(ids: np.ndarray) -> np.ndarray:
@@ -221,9 +232,9 @@ def _exact_pairs(groups: np.ndarray, parts: list[str]) -> Iterator[tuple[int, in
 
 
 def _pair(
-    images: ImageSet, places: np.ndarray, parts: np.ndarray, a: int, b: int, similarity: float
+    images: ImageSet, indices: np.ndarray, parts: np.ndarray, a: int, b: int, similarity: float
 ) -> Pair:
-    first, second = int(places[a]), int(places[b])
+    first, second = int(indices[a]), int(indices[b])
     return Pair(
         positions=(first, second),
         ids=(images.ids[first].decode(), images.ids[second].decode()),

@@ -41,7 +41,7 @@ def near_duplicates(
     """Pairs of near duplicates: (pairs int64 [P, 2], similarity float32 [P] in 0–1, note).
 
     `images`: uint8 [M, S, S, 3], of which those at `positions` (int64 [N]) are looked at; `groups`:
-    int [N], equal for exact duplicates, whose pairs are left out. Pairs are places in `positions`,
+    int [N], equal for exact duplicates, whose pairs are left out. Pairs are indices into `positions`,
     the lower first. The note says so where the data set called for another threshold, or the
     search was stopped at `MOST_CANDIDATES`.
     """
