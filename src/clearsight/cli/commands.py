@@ -170,7 +170,7 @@ def explain(
     """Draw where the model looks (Grad-CAM), and print the figures' names."""
     from clearsight.workflows.explain import explain
 
-    files = [Path(name) for name in image_names(images, sys.stdin)]
+    files = [Path(name) for name in image_names(images, sys.stdin, sys.stderr)]
     figures = explain(
         registry.bundle_folder(target), files, layer=layer, out=out, data_dir=data_dir,
         progress=TerminalProgress(),
@@ -228,7 +228,7 @@ def predict(
 
     form = "json" if as_json else "csv" if as_csv else "text"
     predictions = load(registry.bundle_folder(bundle), engine=engine).stream(
-        image_names(images, sys.stdin)
+        image_names(images, sys.stdin, sys.stderr)
     )
     output.show_predictions(predictions, form)
 

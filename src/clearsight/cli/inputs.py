@@ -3,17 +3,21 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from clearsight.errors import DataError, UsageError
 
+if TYPE_CHECKING:
+    from clearsight.data.walking import Passed
 
-def image_names(words: Sequence[str], stdin: TextIO) -> Iterator[str]:
+
+def image_names(words: Sequence[str], stdin: TextIO, stderr: TextIO) -> Iterator[str]:
     """The files that `words` name: files as they are, the images in folders, `-` for stdin's lines.
 
-    Folders are searched with their subfolders in the order of names; hidden entries and other
-    files are passed over. Raises `UsageError` for a word that looks like an option, `DataError`
-    for a folder without images and for stdin without names.
+    Folders are searched with their subfolders in the order of names; what they hold besides images
+    is passed over, and a line on `stderr` says how many of which kind. Raises `UsageError` for a
+    word that looks like an option, `DataError` for a folder without images and for stdin without
+    names.
     """
     for word in words:
         if word.startswith("-") and word != "-":
@@ -22,28 +26,60 @@ def image_names(words: Sequence[str], stdin: TextIO) -> Iterator[str]:
         if word == "-":
             yield from _in_lines(stdin)
         elif os.path.isdir(word):  # noqa: PTH112 - a Path would rewrite the name as given
-            yield from _in_folder(Path(word))
+            yield from _in_folder(Path(word), stderr)
         else:
             yield word
 
 
 def _in_lines(stdin: TextIO) -> Iterator[str]:
+    """File names as the system has them: in any bytes, and without a byte order mark."""
+    lines = (
+        line if isinstance(line, str) else os.fsdecode(line)
+        for line in getattr(stdin, "buffer", stdin)
+    )
     found = False
-    for name in filter(None, (line.rstrip("\r\n") for line in stdin)):
+    for name in filter(None, (line.rstrip("\r\n") for line in lines)):
+        yield name if found else name.removeprefix("\ufeff")
         found = True
-        yield name
     if not found:
         raise DataError("-: found no names on stdin; give the names of image files, one a line")
 
 
-def _in_folder(folder: Path) -> Iterator[str]:
-    from clearsight.data.decoding import IMAGE_SUFFIXES
+def _in_folder(folder: Path, stderr: TextIO) -> Iterator[str]:
+    from clearsight.data.names import printable
+    from clearsight.data.walking import Passed, walk
 
-    found = False
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
-            found = True
-            yield str(path)
+    passed, found = Passed(), False
+    for file, _ in walk(folder, "", passed):
+        found = True
+        yield str(folder / file)
+    counted = ", ".join(_counts(passed))
     if not found:
-        raise DataError(f"{folder}: found no images in it; name a folder with PNG or JPEG files")
+        raise DataError(
+            f"{printable(folder)}: found no images in it{counted and f', but {counted}'}; "
+            "name a folder with PNG or JPEG files"
+        )
+    if counted:
+        print(f"{printable(folder)}: passed over {counted}", file=stderr)
+
+
+def _counts(passed: "Passed") -> Iterator[str]:
+    """How many of each kind were passed over, hidden ones aside, and of which suffixes."""
+    from clearsight.data.names import listed, printable
+    from clearsight.data.walking import Kind
+
+    kinds = {
+        Kind.UNSUPPORTED: "image{s} of unsupported format",
+        Kind.LINK: "link{s} to folders or nothing",
+        Kind.OWN: "folder{s} that clearsight wrote",
+        Kind.SPECIAL: "pipe{s}, socket{s} or device{s}",
+        Kind.OTHER: "other file{s}",
+    }
+    for kind, thing in kinds.items():
+        names = passed.names[kind]
+        if names:
+            suffixes = sorted({Path(name).suffix.lower() for name in names} - {""})
+            shown = f" ({listed(map(printable, suffixes))})" if suffixes else ""
+            is_file = kind in (Kind.UNSUPPORTED, Kind.OTHER)
+            plural = thing.format(s="s" if len(names) > 1 else "")
+            yield f"{len(names):,} {plural}{shown if is_file else ''}"

@@ -41,9 +41,9 @@ def near_duplicates(
     """Pairs of near duplicates: (pairs int64 [P, 2], similarity float32 [P] in 0–1, note).
 
     `images`: uint8 [M, S, S, 3], of which those at `positions` (int64 [N]) are looked at; `groups`:
-    int [N], equal for exact duplicates, whose pairs are left out. Pairs are indices into `positions`,
-    the lower first. The note says so where the data set called for another threshold, or the
-    search was stopped at `MOST_CANDIDATES`.
+    int [N], equal for exact duplicates, whose pairs are left out. Pairs are indices into
+    `positions`, the lower first. The note says so where the data set called for another threshold,
+    or the search was stopped at `MOST_CANDIDATES`.
     """
     # The products are too small to share: with two busy cores the threads would mostly wait.
     with threadpool_limits(1, user_api="blas"):
