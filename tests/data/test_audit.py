@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clearsight.config import DataConfig
+from clearsight.config.schema import DataConfig
 from clearsight.data.audit import audit
 from clearsight.data.images import ImageSet, content_ids
 from clearsight.data.splits import Split, split

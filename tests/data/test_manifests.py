@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clearsight.config import DataConfig
+from clearsight.config.schema import DataConfig
 from clearsight.data.images import ImageSet, content_ids
 from clearsight.data.manifests import check_manifest
 from clearsight.data.splits import from_manifest, manifest, split

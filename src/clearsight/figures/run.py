@@ -29,14 +29,16 @@ EXAMPLES, VARIANTS = 5, 7
 SHOWN_DUPLICATES = 24
 
 
-def draw_data(folder: Path, images: ImageSet, parts: Split) -> list[Path]:
-    """`sample_images` and `class_distribution`, into `folder`."""
-    first = parts.train[:2000]
-    k = len(images.classes)
+def draw_data(folder: Path, images: ImageSet, parts: Split | None) -> list[Path]:
+    """`sample_images` and `class_distribution`, into `folder`; of all images without a split."""
+    indices = {"all": np.arange(len(images))}
+    if parts is not None:
+        indices = {part: getattr(parts, part) for part in PARTS}
+    first = next(iter(indices.values()))[:2000]
     counts = {
-        part: np.bincount(images.labels[getattr(parts, part)], minlength=k).tolist()
-        for part in PARTS
-        if len(getattr(parts, part))
+        part: np.bincount(images.labels[found], minlength=len(images.classes)).tolist()
+        for part, found in indices.items()
+        if len(found)
     }
     return _save(
         folder,

@@ -5,6 +5,7 @@ from pathlib import Path
 from clearsight.config.schema import Config, DataConfig
 from clearsight.data import audit as auditing
 from clearsight.data.splits import split
+from clearsight.errors import DataError
 from clearsight.figures.run import draw_audit, draw_data
 from clearsight.progress import SILENT, Progress
 from clearsight.workflows.loading import load_data
@@ -17,15 +18,22 @@ def audit(
     out: Path | None = None,
     progress: Progress = SILENT,
 ) -> auditing.AuditReport:
-    """Checks a data set as it would be split by default; figures go into `out`, if given."""
+    """Checks a data set as it would be split by default; figures go into `out`, if given.
+
+    One that can't be split is checked as a whole, and the report says why.
+    """
     corrupt: list[str] = []
     config = Config(data=DataConfig(source=source))
     images = load_data(
         config, data_dir, progress,
         on_corrupt=lambda place, reason: corrupt.append(f"{place}: {reason}"),
     )  # fmt: skip
-    parts = split(images, config.data)
-    report = auditing.audit(images, parts, corrupt=tuple(corrupt))
+    parts, unsplit = None, None
+    try:
+        parts = split(images, config.data)
+    except DataError as error:
+        unsplit = str(error)
+    report = auditing.audit(images, parts, corrupt=tuple(corrupt), unsplit=unsplit)
     if out is not None:
         draw_data(out, images, parts)
         draw_audit(out, images, report)

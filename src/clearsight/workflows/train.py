@@ -119,7 +119,7 @@ def _complete(
 ) -> None:
     """Everything from the data's figures to the report; `model` is None where a run is resumed."""
     run, config, images, parts = loaded.run, loaded.config, loaded.images, loaded.split
-    for note in images.notes:
+    for note in (*images.notes, *parts.notes):
         progress.say(f"data: {note}")
     progress.say(f"run {run.path}: {describe(images, parts)}")
     with resumable(run):
