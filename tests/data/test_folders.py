@@ -12,6 +12,7 @@ from PIL import Image
 
 from clearsight.data.folders import folder_source
 from clearsight.data.names import decoded, printable
+from clearsight.data.sources import open_path
 from clearsight.errors import DataError
 
 
@@ -209,6 +210,12 @@ def test_a_folder_of_images_without_classes_says_what_is_expected(tmp_path: Path
         folder_source(tmp_path)
 
 
+def test_a_folder_without_classes_says_what_was_left_out(tmp_path: Path) -> None:
+    write_run(tmp_path / "first")
+    with pytest.raises(DataError, match=r"found 0 classes \(.*clearsight wrote: first\), a"):
+        folder_source(tmp_path)
+
+
 @pytest.mark.parametrize("other", [".ipynb_checkpoints", "__pycache__", "@eaDir", ".git"])
 def test_a_class_called_train_with_hidden_folders_stays_a_class(tmp_path: Path, other: str) -> None:
     fill(tmp_path, "train/1.png", "car/1.png", f"train/{other}/1-checkpoint.png")
@@ -332,7 +339,7 @@ def test_sixty_thousand_files_are_listed_in_seconds(tmp_path: Path) -> None:
         for i in range(1, 6000):
             os.link(folder / "0.png", folder / f"{i}.png")
     started = time.process_time()
-    assert len(folder_source(tmp_path).read().labels) == 60_000
+    assert len(open_path(tmp_path).read().labels) == 60_000
     assert time.process_time() - started < 2
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from clearsight.data.names import printable
 from clearsight.data.records import Records, Source, check_labels, file_digests
 from clearsight.errors import DataError
 
@@ -136,7 +137,7 @@ def _members(path: Path, layout: Layout) -> dict[str, bytes]:
 def _records(members: Mapping[str, bytes], layout: Layout, path: Path) -> Records:
     meta = unpickle(members[layout.meta], f"{path}: {layout.meta}")
     batches = [file for file in layout.files if file != layout.meta]
-    pixels, labels, parts, places = [], [], [], []
+    pixels, labels, parts, names = [], [], [], []
     for file in batches:
         place = f"{path}: {file}"
         batch = unpickle(members[file], place)
@@ -144,7 +145,7 @@ def _records(members: Mapping[str, bytes], layout: Layout, path: Path) -> Record
         pixels.append(images)
         labels += values
         parts += ["test" if file.startswith("test") else "train"] * len(values)
-        places += [f"{place}, image {i}" for i in range(len(values))]
+        names += [f"{place}, image {i}" for i in range(len(values))]
     try:
         classes = tuple(str(name) for name in meta[layout.label_names])
     except (KeyError, TypeError) as error:
@@ -152,13 +153,13 @@ def _records(members: Mapping[str, bytes], layout: Layout, path: Path) -> Record
             f"{path}: {layout.meta} holds no {layout.label_names}; download it again"
         ) from error
     all_labels = np.array(labels, np.int64)
-    check_labels(all_labels, len(classes), places.__getitem__)
+    check_labels(all_labels, len(classes), names.__getitem__)
     return Records(
         images=[image for batch in pixels for image in batch],
         labels=all_labels,
         classes=classes,
         parts=np.array(parts, "U10"),
-        locate=places.__getitem__,
+        locate=names.__getitem__,
     )
 
 
@@ -195,7 +196,8 @@ def unpickle(content: bytes, place: str) -> Any:
         EOFError, MemoryError, UnicodeError, OverflowError,
     ) as error:  # fmt: skip
         raise DataError(
-            f"{place}: can't be unpickled ({error}); download the data set again"
+            f"{place}: can't be unpickled ({printable(str(error))[:200]}); "
+            "download the data set again"
         ) from error
 
 
@@ -206,8 +208,9 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ADMITTED:
+            asked = printable(f"{module}.{name}")[:200]
             raise DataError(
-                f"{self.place}: the pickle asks for {module}.{name}, which image data don't need; "
+                f"{self.place}: the pickle asks for {asked}, which image data don't need; "
                 "do not use this file"
             )
         return _ADMITTED[module, name]

@@ -80,7 +80,7 @@ def folder_source(folder: Path) -> Source:
         notes += _left_out(folder, base, [name for name in names if name not in used], passed)
     else:
         found = {"": _classes(folder, base, passed)}
-        _check_not_flat(folder, base, found[""])
+        _check_flat(folder, base, found[""], passed)
     for part, classes in found.items():
         for label, files in classes.items():
             listing.add(part, label, files)
@@ -233,7 +233,7 @@ def _check_same_classes(
             )
 
 
-def _check_not_flat(root: Path, base: str, classes: Mapping[str, _Files]) -> None:
+def _check_flat(root: Path, base: str, classes: Mapping[str, _Files], passed: Passed) -> None:
     """Refuses folders where the labels can't be told from the folders."""
     where = printable(root / base)
     if classes and all(part_of(name) for name in classes):
@@ -247,6 +247,12 @@ def _check_not_flat(root: Path, base: str, classes: Mapping[str, _Files]) -> Non
         raise DataError(
             f"{where}: found {loose:,} images but no class folders; give each class a folder of "
             "its own, as in cat/1.png"
+        )
+    if not classes:
+        found = "; ".join(passed.notes()) or "none"
+        raise DataError(
+            f"{where}: found 0 classes ({found}), a classifier needs at least two; "
+            "give each class a folder of its own, as in cat/1.png"
         )
 
 
