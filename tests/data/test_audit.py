@@ -123,7 +123,7 @@ def test_a_set_that_cannot_be_split_is_reported_with_the_reason() -> None:
     assert report.counts == {"all": [3, 3]}
     assert len(report.exact) == 5
     assert len(report.conflicts) == 3
-    expected = f"it can't be split as a run would: {reason.value}"
+    expected = f"it can't be split for training: {reason.value}"
     assert expected in report.lines()
     assert expected in report.to_dict()["notes"]
 

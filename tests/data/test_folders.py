@@ -70,10 +70,10 @@ def test_stray_and_hidden_files_are_noted_and_left_out(tmp_path: Path) -> None:
     assert source.read().classes == ("a", "b")
     assert len(source.read().labels) == 2
     assert source.notes == (
-        "docs/: 1 image, NOT USED, for the folder has no part's name; move the images into "
+        "docs/: 1 image NOT USED because the folder's name is not that of a part; move them into "
         "train/, validation/ or test/ to use them",
-        "left out, no images in class folders: README.md, train/a/notes.txt, train/loose.png",
-        "left out, hidden, or made by the system: .hidden, __MACOSX, train/a/.thumb.png and 1 more",
+        "left out (not images in class folders): README.md, train/a/notes.txt, train/loose.png",
+        "left out (hidden or system files): .hidden, __MACOSX, train/a/.thumb.png and 1 more",
     )
 
 
@@ -88,7 +88,7 @@ def test_what_systems_add_is_no_class(tmp_path: Path, name: str) -> None:
     assert source.read().classes == ("cat", "dog")
     assert len(source.read().labels) == 2
     (note,) = source.notes
-    assert note.startswith("left out, hidden, or made by the system: ")
+    assert note.startswith("left out (hidden or system files): ")
     assert name in note
 
 
@@ -115,7 +115,7 @@ def test_runs_bundles_and_caches_among_the_classes_are_no_classes(tmp_path: Path
     assert source.read().classes == ("cat", "dog")
     assert len(source.read().labels) == 2
     assert source.notes[-1] == (
-        "left out, what clearsight wrote: clearsight/, dog/misplaced, explanations/ and 5 more"
+        "left out (written by clearsight): clearsight/, dog/misplaced, explanations/ and 5 more"
     )
 
 
@@ -123,7 +123,9 @@ def test_runs_beside_the_parts_are_no_images_to_use(tmp_path: Path) -> None:
     fill(tmp_path, "train/cat/1.png", "train/dog/1.png")
     write_run(tmp_path / "runs" / "a")
     write_run(tmp_path / "train" / "runs" / "a")
-    assert folder_source(tmp_path).notes == ("left out, what clearsight wrote: runs/, train/runs/",)
+    assert folder_source(tmp_path).notes == (
+        "left out (written by clearsight): runs/, train/runs/",
+    )
 
 
 def test_a_class_may_be_called_runs(tmp_path: Path) -> None:
@@ -133,7 +135,7 @@ def test_a_class_may_be_called_runs(tmp_path: Path) -> None:
 
 def test_a_run_is_no_data_set(tmp_path: Path) -> None:
     write_run(tmp_path)
-    with pytest.raises(DataError, match="clearsight wrote this folder, it is no data set"):
+    with pytest.raises(DataError, match="was written by clearsight and is not a data set"):
         folder_source(tmp_path)
 
 
@@ -166,7 +168,7 @@ def test_usual_names_of_parts_and_wrappers(
 def test_parts_of_other_names_are_told_in_a_note(tmp_path: Path) -> None:
     fill(tmp_path, "pets/training_set/a/1.png", "pets/training_set/b/1.png", "pets/dev/a/1.png")
     assert folder_source(tmp_path).notes == (
-        "read from its folder pets/, the only one there",
+        "read from pets/, the only folder there",
         "parts: train from pets/training_set/, validation from pets/dev/",
     )
 
@@ -176,7 +178,7 @@ def test_a_lone_wrapper_of_classes_is_looked_through(tmp_path: Path) -> None:
     (tmp_path / "archive" / "x.md").touch()
     source = folder_source(tmp_path)
     assert source.read().classes == ("cat", "dog")
-    assert source.notes[-1] == "left out, no images in class folders: archive/x.md"
+    assert source.notes[-1] == "left out (not images in class folders): archive/x.md"
 
 
 def test_the_only_class_of_a_part_is_no_wrapper(tmp_path: Path) -> None:
@@ -193,7 +195,7 @@ def test_unlabelled_test_images_are_said(tmp_path: Path, place: str) -> None:
     source = folder_source(tmp_path)
     assert source.read().parts.tolist() == ["train"] * 2
     (note,) = source.notes
-    assert "/: 2 images without class folders, NOT USED, for there are no labels" in note
+    assert "/: 2 images NOT USED because they are not in class folders" in note
     assert place.startswith(note[: note.index("/:")])
 
 
@@ -212,7 +214,7 @@ def test_a_folder_of_images_without_classes_says_what_is_expected(tmp_path: Path
 
 def test_a_folder_without_classes_says_what_was_left_out(tmp_path: Path) -> None:
     write_run(tmp_path / "first")
-    with pytest.raises(DataError, match=r"found 0 classes \(.*clearsight wrote: first\), a"):
+    with pytest.raises(DataError, match=r"found 0 classes \(.*by clearsight\): first\), a"):
         folder_source(tmp_path)
 
 
@@ -304,19 +306,17 @@ def test_links_and_special_files_are_left_alone(tmp_path: Path) -> None:
     assert source.read().labels.tolist() == [0, 0, 1]
     assert source.notes == (
         "1 of 3 images are links to files",
-        "left out, links that are not followed: all, cat/back, cat/gone.png and 7 more",
-        "left out, no regular files (pipes, sockets, devices): dog/pipe.png, dog/socket.png",
+        "left out (links not followed): all, cat/back, cat/gone.png and 7 more",
+        "left out (pipes, sockets, devices): dog/pipe.png, dog/socket.png",
     )
 
 
 def test_unsupported_formats_are_named(tmp_path: Path) -> None:
     fill(tmp_path, "cat/1.png", "dog/1.png")
     (tmp_path / "cat" / "2.HEIC").touch()
-    assert folder_source(tmp_path).notes == (
-        "left out, images of a format that is not supported: cat/2.HEIC",
-    )
+    assert folder_source(tmp_path).notes == ("left out (unsupported image formats): cat/2.HEIC",)
     (tmp_path / "dog" / "1.png").rename(tmp_path / "dog" / "1.heic")
-    with pytest.raises(DataError, match=r"dog: no images .*1 of a format that is not supported"):
+    with pytest.raises(DataError, match=r"dog: no images .*1 in unsupported formats"):
         folder_source(tmp_path)
 
 
@@ -381,7 +381,9 @@ def test_a_linked_class_folder_is_followed(tmp_path: Path) -> None:
     fill(tmp_path / "data", "a/1.png")
     fill(tmp_path / "elsewhere", "b/1.png")
     (tmp_path / "data" / "b").symlink_to(tmp_path / "elsewhere" / "b")
-    assert folder_source(tmp_path / "data").read().labels.tolist() == [0, 1]
+    source = folder_source(tmp_path / "data")
+    assert source.read().labels.tolist() == [0, 1]
+    assert source.notes == ("followed links to folders elsewhere: b",)
 
 
 def test_the_working_folder_is_a_folder_too(

@@ -169,14 +169,14 @@ def test_parts_are_told_by_files_and_folders(tmp_path: Path, names: tuple[str, s
 def test_refuses_a_file_whose_part_is_unknown_beside_others(tmp_path: Path) -> None:
     write(tmp_path / "train-0.parquet", [0, 1])
     write(tmp_path / "extra.parquet", [0, 1])
-    with pytest.raises(DataError, match=r"the part of extra\.parquet can't be told from its name"):
+    with pytest.raises(DataError, match=r"can't tell the part of extra\.parquet from its path"):
         folder(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["train/test-0.parquet", "train-test.parquet"])
 def test_refuses_a_file_of_two_parts(tmp_path: Path, name: str) -> None:
     write(tmp_path / name, [0, 1])
-    with pytest.raises(DataError, match=r"its name and its folders' say both test and train"):
+    with pytest.raises(DataError, match=r"its path names both test and train"):
         folder(tmp_path)
 
 
@@ -200,7 +200,7 @@ def test_predictions_of_a_run_are_no_data_set(tmp_path: Path) -> None:
     source = folder(tmp_path)
     assert len(source.read().labels) == 2
     assert source.notes == (
-        "left out, predictions of a run: mine.parquet, out/predictions-validation.parquet, "
+        "left out (predictions of a run): mine.parquet, out/predictions-validation.parquet, "
         "predictions.parquet",
     )
 
@@ -212,7 +212,7 @@ def test_runs_among_the_files_are_not_looked_into(tmp_path: Path) -> None:
         (tmp_path / "runs" / "a" / name).touch()
     source = folder(tmp_path)
     assert source.read().parts.tolist() == ["train"] * 2
-    assert source.notes == ("left out, what clearsight wrote: runs/a",)
+    assert source.notes == ("left out (written by clearsight): runs/a",)
 
 
 def test_class_folders_may_hold_tables_of_other_things(tmp_path: Path) -> None:

@@ -252,12 +252,12 @@ def test_copies_under_another_label_leave_train_an_image_of_each_class() -> None
 @pytest.mark.parametrize(
     ("counts", "config", "message"),
     [
-        ({"": [2, 2]}, DataConfig(), "no class has the 3 different images .* in test as well"),
-        ({"": [1, 1]}, DataConfig(test=0), "no class has the 2 different images .* in validation"),
+        ({"": [2, 2]}, DataConfig(), "no class has 3 different images, .* in test as well"),
+        ({"": [1, 1]}, DataConfig(test=0), "no class has 2 different images, .* in validation"),
         (
             {"train": [9, 9], "test": [5, 5]},
             DataConfig(subset=2),
-            "no class has the 2 .* in validation",
+            "no class has 2 .* in validation",
         ),
         ({"test": [9, 9]}, DataConfig(), "all of its images are given for validation or test"),
     ],
@@ -271,7 +271,7 @@ def test_a_set_too_small_for_a_part_is_refused(
 
 def test_equal_images_cannot_be_split() -> None:
     images = make({"": [20, 20]}, copies=dict.fromkeys(range(1, 40), 0))
-    with pytest.raises(DataError, match="no class has the 3 different images"):
+    with pytest.raises(DataError, match="no class has 3 different images"):
         split(images, DataConfig())
 
 

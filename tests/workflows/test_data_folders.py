@@ -54,7 +54,7 @@ def test_runs_inside_the_data_change_nothing(tmp_path: Path) -> None:
     listener = Listener()
     second = train(recipe(data), out=data / "second", progress=listener)
     assert read_json(second.split) == read_json(first.split)
-    assert "data: left out, what clearsight wrote: runs/" in listener.said
+    assert "data: left out (written by clearsight): runs/" in listener.said
     assert evaluate(second)["n"] == 4
 
 
@@ -82,6 +82,6 @@ def test_an_audit_of_what_cannot_be_split_says_why(tmp_path: Path) -> None:
     data = draw(tmp_path / "pets", cat=2, dog=2)
     report = audit(str(data), out=tmp_path / "figures")
     assert report.counts == {"all": [2, 2]}
-    assert report.notes[0].startswith("it can't be split as a run would: pets: no class has the 3")
+    assert report.notes[0].startswith("it can't be split for training: pets: no class has 3")
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     assert names == {"sample_images.png", "class_distribution.png"}

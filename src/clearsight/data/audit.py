@@ -155,7 +155,7 @@ def audit(
         near=tuple(sorted(near, key=_order)),
         conflicts=tuple(sorted((p for p in exact if p.labels[0] != p.labels[1]), key=_order)),
         notes=(
-            *([] if unsplit is None else [f"it can't be split as a run would: {unsplit}"]),
+            *([] if unsplit is None else [f"it can't be split for training: {unsplit}"]),
             *([] if split is None else split.notes),
             *images.notes,
             *([] if note is None else [note]),

@@ -61,13 +61,13 @@ def folder_source(folder: Path) -> Source:
     """
     if is_own(folder):
         raise DataError(
-            f"{printable(folder)}: clearsight wrote this folder, it is no data set; "
+            f"{printable(folder)}: this folder was written by clearsight and is not a data set; "
             "name a folder with one folder of images per class"
         )
     passed, listing, notes = Passed(), _Listing(), []
     base = _unwrapped(folder)
     if base:
-        notes.append(f"read from its folder {printable(base)}/, the only one there")
+        notes.append(f"read from {printable(base)}/, the only folder there")
     names = subfolders(folder, base, Passed())
     parts = _part_folders(folder, base, names)
     for above in sorted({a for place in parts.values() or [base] for a in _above(place)}):
@@ -194,7 +194,7 @@ def _classes(root: Path, place: str, passed: Passed) -> dict[str, _Files]:
             continue
         if not files:
             others = inside.names[Kind.UNSUPPORTED]
-            found = f" (but {len(others):,} of a format that is not supported)" if others else ""
+            found = f" (but {len(others):,} in unsupported formats)" if others else ""
             raise DataError(
                 f"{printable(root / below)}: no images in this class folder{found}; "
                 "add images or remove the folder"
@@ -276,12 +276,11 @@ def _left_out(root: Path, base: str, names: list[str], passed: Passed) -> Iterat
             passed.add(Kind.OTHER, f"{place}/")
         elif part_of(name):
             yield (
-                f"{shown}: {images} without class folders, NOT USED, for there are no labels; "
-                "sort them into class folders to measure on them, or classify them with "
-                "`clearsight predict`"
+                f"{shown}: {images} NOT USED because they are not in class folders; sort them into "
+                "class folders to evaluate on them, or classify them with `clearsight predict`"
             )
         else:
             yield (
-                f"{shown}: {images}, NOT USED, for the folder has no part's name; move the images "
-                "into train/, validation/ or test/ to use them"
+                f"{shown}: {images} NOT USED because the folder's name is not that of a part; move "
+                "them into train/, validation/ or test/ to use them"
             )

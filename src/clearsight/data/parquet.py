@@ -36,7 +36,7 @@ def parquet_folder(folder: Path) -> Source | None:
     if not files or (images and all((s := schemas[n]) and not _image_column(s) for n in files)):
         return None
     notes = [
-        f"left out, {what}: {listed(map(printable, names))}"
+        f"left out ({what}): {listed(map(printable, names))}"
         for what, names in (
             ("predictions of a run", predictions),
             (Kind.OWN, passed.names[Kind.OWN]),
@@ -82,8 +82,8 @@ def _check_layout(place: str, within: Sequence[PurePath], parts: Sequence[str]) 
     if any(parts) and not all(parts):
         unknown = within[parts.index("")]
         raise DataError(
-            f"{place}: the part of {printable(unknown)} can't be told from its name, while others "
-            "have one; name it train, validation or test, or remove it"
+            f"{place}: can't tell the part of {printable(unknown)} from its path, but other files "
+            "name one; rename it after train, validation or test, or remove it"
         )
 
 
@@ -93,8 +93,7 @@ def _part(within: PurePath, file: str) -> str:
             for part in parts_in(name)}  # fmt: skip
     if len(told) > 1:
         raise DataError(
-            f"{file}: its name and its folders' say both {' and '.join(sorted(told))}; "
-            "rename it after one part"
+            f"{file}: its path names both {' and '.join(sorted(told))}; rename it after one part"
         )
     return told.pop() if told else ""
 

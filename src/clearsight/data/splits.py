@@ -70,7 +70,7 @@ def split(images: ImageSet, config: DataConfig) -> Split:
     }
     if not len(train):
         raise DataError(
-            f"{images.name}: all of its images are given for validation or test, none for train; "
+            f"{images.name}: all of its images are given for validation or test; "
             "add a part called train"
         )
     make_test = not len(test) and config.test > 0
@@ -223,8 +223,8 @@ def _split_off(
     large = large & (different > reserve)
     if not large.any():
         raise DataError(
-            f"{images.name}: no class has the {reserve + 1} different images that it needs to be "
-            f"in {part} as well as in train; add images, or set data.{part} to 0"
+            f"{images.name}: no class has {reserve + 1} different images, which it takes to be in "
+            f"{part} as well as in train; add images, or set data.{part} to 0"
         )
     counts = np.bincount(labels, minlength=len(large)) * large
     wanted = apportion(min(max(total, int(large.sum())), len(pool)), counts.tolist())

@@ -16,12 +16,12 @@ class Kind(StrEnum):
 
     FOLDER = "folder"
     IMAGE = "image"
-    OTHER = "no images in class folders"
-    UNSUPPORTED = "images of a format that is not supported"
-    HIDDEN = "hidden, or made by the system"
-    OWN = "what clearsight wrote"
-    LINK = "links that are not followed"
-    SPECIAL = "no regular files (pipes, sockets, devices)"
+    OTHER = "not images in class folders"
+    UNSUPPORTED = "unsupported image formats"
+    HIDDEN = "hidden or system files"
+    OWN = "written by clearsight"
+    LINK = "links not followed"
+    SPECIAL = "pipes, sockets, devices"
 
 
 # What operating systems, storage devices and Python put into folders.
@@ -45,20 +45,24 @@ _OTHER_FORMATS = (
 
 
 class Passed:
-    """What was passed over, by the reason; paths are relative to the folder walked through."""
+    """What was passed over, by the reason, and the linked folders that were `followed`.
+
+    Paths are relative to the folder walked through.
+    """
 
     def __init__(self) -> None:
         self.names: defaultdict[Kind, list[str]] = defaultdict(list)
+        self.followed: list[str] = []
 
     def add(self, kind: Kind, name: str) -> None:
         self.names[kind].append(name)
 
     def notes(self) -> tuple[str, ...]:
         """A sentence for each reason, which names the first few."""
+        found = [("followed links to folders elsewhere", self.followed)]
+        found += [(f"left out ({kind})", self.names[kind]) for kind in Kind]
         return tuple(
-            f"left out, {kind}: {listed(map(printable, sorted(self.names[kind])))}"
-            for kind in Kind
-            if self.names[kind]
+            f"{what}: {listed(map(printable, sorted(names)))}" for what, names in found if names
         )
 
 
@@ -130,11 +134,14 @@ def subfolders(root: Path, below: str, passed: Passed) -> list[str]:
     """
     names = []
     for entry in scan(root / below):
-        kind = kind_of(entry)
-        if kind == Kind.FOLDER or (kind == Kind.LINK and _leads_elsewhere(entry, root)):
+        kind, relative = kind_of(entry), join(below, entry.name)
+        if kind == Kind.FOLDER:
             names.append(entry.name)
+        elif kind == Kind.LINK and _leads_elsewhere(entry, root):
+            names.append(entry.name)
+            passed.followed.append(relative)
         else:
-            passed.add(Kind.OTHER if kind == Kind.IMAGE else kind, join(below, entry.name))
+            passed.add(Kind.OTHER if kind == Kind.IMAGE else kind, relative)
     return names
 
 
