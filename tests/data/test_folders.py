@@ -3,6 +3,7 @@
 import inspect
 import os
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -212,6 +213,19 @@ def test_a_folder_of_images_without_classes_says_what_is_expected(tmp_path: Path
         folder_source(tmp_path)
 
 
+def test_parts_inside_of_classes_are_not_mixed(tmp_path: Path) -> None:
+    fill(tmp_path, *(f"{c}/{p}/1.png" for c in ("cat", "dog") for p in ("train", "test")))
+    with pytest.raises(DataError, match=r"cat: .* the parts test and train; put the parts above"):
+        folder_source(tmp_path)
+
+
+def test_a_copy_of_the_data_set_inside_of_itself_is_no_class(tmp_path: Path) -> None:
+    names = ("apple", "pear", "plum")
+    fill(tmp_path, *(f"{c}/1.png" for c in names), *(f"fruits/{c}/1.png" for c in names))
+    with pytest.raises(DataError, match=r"fruits: .* holds apple/, pear/, plum/, which also lie"):
+        folder_source(tmp_path)
+
+
 def test_a_folder_without_classes_says_what_was_left_out(tmp_path: Path) -> None:
     write_run(tmp_path / "first")
     with pytest.raises(DataError, match=r"found 0 classes \(.*by clearsight\): first\), a"):
@@ -281,6 +295,21 @@ def test_names_mean_the_same_in_every_locale(
         assert decoded(name) == printable(name) == encoded.decode()
     name = b"caf\xe9".decode(encoding, "surrogateescape")
     assert printable(name) == {"latin-1": "café", "utf-8": r"caf\udce9"}[encoding]
+
+
+def test_names_mean_the_same_in_an_ascii_locale(tmp_path: Path) -> None:
+    fill(tmp_path, "café/日本.png", "dog/1.png")
+    code = (
+        "import sys; from pathlib import Path; from clearsight.data.folders import folder_source;"
+        "records = folder_source(Path(sys.argv[1])).read();"
+        "print(sys.getfilesystemencoding(), ascii(records.classes), ascii(records.locate(0)))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], capture_output=True, encoding="ascii", check=True,
+        env=os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ).stdout.split(" ", 1)  # fmt: skip
+    assert told[0] != "utf-8"
+    assert told[1] == f"{('café', 'dog')!a} {str(tmp_path / 'café' / '日本.png')!a}\n"
 
 
 def test_links_and_special_files_are_left_alone(tmp_path: Path) -> None:

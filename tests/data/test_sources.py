@@ -15,7 +15,7 @@ from PIL import Image
 from clearsight.config.schema import DataConfig
 from clearsight.data import archives, sources
 from clearsight.data.images import ImageSet
-from clearsight.data.sources import load_images, search_path
+from clearsight.data.sources import find_source, load_images, search_path
 from clearsight.data.splits import split
 from clearsight.errors import DataError, DataNotFoundError
 
@@ -244,3 +244,20 @@ def test_real_cifar10_has_the_published_figures_and_opens_quickly(cifar10: Path)
     assert sizes(DataConfig(validation=0)) == [50_000, 0, 10_000]
     validation = split(images, DataConfig()).validation
     assert np.bincount(images.labels[validation]).tolist() == [500] * 10
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("~nosuchuser/pets", "data ~nosuchuser/pets: there is no such user"),
+        ("caf\udce9", r"data caf\\udce9: the path is not valid UTF-8"),
+        ("a\0b", "there is no such path"),
+        ("x" * 300, "there is no such path"),
+        ("/".join("x" * 5000), "there is no such path"),
+    ],
+)
+def test_what_cannot_be_a_path_is_one_sentence(source: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        find_source(source)
+    with pytest.raises(DataError):
+        find_source("pets", data_dir=source)

@@ -89,7 +89,7 @@ def folder_source(folder: Path) -> Source:
     classes = tuple(found["train" if parts else ""])
     content = [listing.files, listing.labels, listing.parts, listing.stamps]
     return Source(
-        name=decoded(folder.resolve().name),
+        name=printable(folder.resolve().name),
         fingerprint=hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest(),
         read=lambda: _records(folder, classes, listing),
         notes=(*notes, *passed.notes()),
@@ -199,11 +199,31 @@ def _classes(root: Path, place: str, passed: Passed) -> dict[str, _Files]:
                 f"{printable(root / below)}: no images in this class folder{found}; "
                 "add images or remove the folder"
             )
+        _check_inner(root, below, files, folders)
         listed_files[folder] = files
         for kind, entries in inside.names.items():
             passed.names[kind] += entries
     names = class_names(map(decoded, listed_files), printable(root / place))
     return dict(sorted(zip(names, listed_files.values(), strict=True)))
+
+
+def _check_inner(root: Path, below: str, files: _Files, siblings: list[str]) -> None:
+    """Refuses a class folder that holds parts, or a copy of the data set it lies in."""
+    inner = {name for file, _ in files for name, slash, _ in [file[len(below) + 1 :].partition("/")]
+             if slash}  # fmt: skip
+    shown = printable(root / below)
+    parts = {part for name in inner if (part := part_of(name))}
+    if "train" in parts and len(parts) > 1:
+        raise DataError(
+            f"{shown}: this class folder holds folders of the parts {' and '.join(sorted(parts))}; "
+            "put the parts above the classes, as in train/cat/1.png"
+        )
+    again = sorted(inner.intersection(siblings))
+    if len(again) > 1:
+        raise DataError(
+            f"{shown}: this class folder holds {listed(f'{printable(n)}/' for n in again)}, which "
+            "also lie beside it; remove the copy, or name the inner folder as the source"
+        )
 
 
 def _is_output(folder: str, files: _Files, inside: Passed) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clearsight.data.names import LONGEST, class_names, decoded, listed, parts_in, printable
+from clearsight.data.names import LONGEST, class_names, listed, parts_in, printable
 from clearsight.data.records import Records, Source, check_labels, class_labels, file_digests
 from clearsight.data.walking import Kind, Passed, join, subfolders, walk
 from clearsight.errors import DataError
@@ -45,7 +45,7 @@ def parquet_folder(folder: Path) -> Source | None:
     ]
     if images:
         notes.append(f"{images:,} image files beside the parquet files, NOT USED")
-    name = decoded(folder.resolve().name)
+    name = printable(folder.resolve().name)
     return parquet_source([folder / file for file in files], name, root=folder, notes=notes)
 
 

@@ -19,6 +19,7 @@ from clearsight.data.decoding import longest_side
 from clearsight.data.download import download as fetch
 from clearsight.data.folders import folder_source
 from clearsight.data.images import Fit, ImageSet
+from clearsight.data.names import printable
 from clearsight.data.parquet import parquet_folder, parquet_source
 from clearsight.data.records import Report, Source
 from clearsight.errors import DataError, DataNotFoundError
@@ -67,7 +68,7 @@ def search_path(data_dir: str | Path | None = None) -> list[Path]:
     """
     given = [] if data_dir is None else [str(data_dir)]
     listed = os.environ.get("CLEARSIGHT_DATA", "").split(os.pathsep)
-    folders = [Path(place).expanduser() for place in (*given, *listed) if place]
+    folders = [_expanded(place) for place in (*given, *listed) if place]
     return [*folders, Path("data"), _downloads()]
 
 
@@ -85,9 +86,9 @@ def find_source(
     layout = LAYOUTS.get(source)
     if layout is not None:
         return _find_published(layout, places, download, progress)
-    given = Path(source).expanduser()
+    given = _expanded(source)
     for path in (given, *(place / given for place in places)):
-        if path.exists():
+        if os.path.exists(path):  # noqa: PTH110 - False, not an error, for what can't be a path
             return open_path(path)
     raise DataNotFoundError(
         f"data {source!r}: there is no such path, neither as given nor in "
@@ -129,7 +130,7 @@ def _find_published(
 ) -> Source:
     for place in places:
         for name in (layout.name, layout.archive, layout.folder):
-            if (place / name).exists():
+            if os.path.exists(place / name):  # noqa: PTH110 - False where it can't be looked at
                 return replace(open_path(place / name), name=layout.name)
     looked = f"data {layout.name!r}: looked for {layout.name}/, {layout.archive} and " + (
         f"{layout.folder}/ in {', '.join(map(str, places))}"
@@ -144,6 +145,21 @@ def _find_published(
             f"{looked}, found none, and couldn't download it: {error}; {_ways_out(layout.name)}"
         ) from error
     return archive_source(archive)
+
+
+def _expanded(place: str) -> Path:
+    """`place` as a path, `~` resolved. Raises `DataError` for one that no recipe could record."""
+    try:
+        place.encode()
+        return Path(place).expanduser()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"data {printable(place)}: the path is not valid UTF-8; rename the folder"
+        ) from error
+    except RuntimeError as error:
+        raise DataError(
+            f"data {printable(place)}: there is no such user; write the path out"
+        ) from error
 
 
 def _downloads() -> Path:
