@@ -209,8 +209,8 @@ def _classes(root: Path, place: str, passed: Passed) -> dict[str, _Files]:
 
 def _check_inner(root: Path, below: str, files: _Files, siblings: list[str]) -> None:
     """Refuses a class folder that holds parts, or a copy of the data set it lies in."""
-    inner = {name for file, _ in files for name, slash, _ in [file[len(below) + 1 :].partition("/")]
-             if slash}  # fmt: skip
+    deeper = (file[len(below) + 1 :].split("/") for file, _ in files)
+    inner = {names[0] for names in deeper if len(names) > 1}
     shown = printable(root / below)
     parts = {part for name in inner if (part := part_of(name))}
     if "train" in parts and len(parts) > 1:
