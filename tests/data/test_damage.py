@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,13 @@ from clearsight.data.archives import unpickle
 from clearsight.data.arrays import npz_source
 from clearsight.data.images import ImageSet, content_ids
 from clearsight.data.parquet import parquet_source
+from clearsight.data.sources import open_path
 from clearsight.data.splits import Split, from_manifest, manifest, split
 from clearsight.errors import ClearsightError
 
 bounded = settings(
     derandomize=True,
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -194,3 +196,46 @@ def test_damaged_pickles(changes: list[tuple[float, int]], cut: float | None) ->
     head = content[:200] + content[-60:]
     for whole in (content, head):
         read_only_errors_of_the_project(lambda w=whole: unpickle(edited(w, changes, cut), "batch"))
+
+
+names = st.sampled_from(
+    ["train", "test", "Training", "dev", "cat", "dog", "cat ", "caf\u00e9", "cafe\u0301",
+     "caf\udce9", "a\nb", "runs", "@eaDir", "images", "1.png", "2.PNG", "x.txt", "y.heic", "z.parquet",
+     "set.npz", "recipe.toml", "environment.json", "$x", "  ", "l" * 250, ".h", "1_gradcam.png"]
+)  # fmt: skip
+kinds = st.sampled_from(["folder", "folder", "folder", "file", "file", "link", "pipe"])
+
+
+@bounded
+@given(st.lists(st.tuples(st.integers(0, 10), names, kinds, st.integers(0, 10)), max_size=25))
+def test_any_tree_of_folders(
+    tmp_path_factory: pytest.TempPathFactory, entries: list[tuple[int, str, str, int]]
+) -> None:
+    root = tmp_path_factory.mktemp("tree")
+    folders = [root, root / "cat"]
+    (root / "cat").mkdir()
+    for within, name, kind, target in entries:
+        path = folders[within % len(folders)] / name
+        if path.is_symlink() or path.exists():
+            continue
+        if kind == "folder":
+            path.mkdir()
+            folders.append(path)
+        elif kind == "link":
+            path.symlink_to([*folders, "..", ".", name, "/dev/null"][target % (len(folders) + 4)])
+        elif kind == "pipe":
+            os.mkfifo(path)
+        else:
+            path.touch()
+
+    def read() -> None:
+        source = open_path(root)
+        records = source.read()
+        assert all(note.isprintable() for note in source.notes)
+        assert all(name.encode() for name in records.classes)
+        for i, image in enumerate(records.images):
+            assert isinstance(image, Path)
+            assert image.is_file()
+            assert records.locate(i).isprintable()
+
+    read_only_errors_of_the_project(read)
