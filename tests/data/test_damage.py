@@ -200,8 +200,9 @@ def test_damaged_pickles(changes: list[tuple[float, int]], cut: float | None) ->
 
 names = st.sampled_from(
     ["train", "test", "Training", "dev", "cat", "dog", "cat ", "caf\u00e9", "cafe\u0301",
-     "caf\udce9", "a\nb", "runs", "@eaDir", "images", "1.png", "2.PNG", "x.txt", "y.heic", "z.parquet",
-     "set.npz", "recipe.toml", "environment.json", "$x", "  ", "l" * 250, ".h", "1_gradcam.png"]
+     "caf\udce9", "a\nb", "runs", "@eaDir", "images", "1.png", "2.PNG", "x.txt", "y.heic",
+     "z.parquet", "set.npz", "recipe.toml", "environment.json", "$x", "  ", "l" * 250, ".h",
+     "1_gradcam.png"]
 )  # fmt: skip
 kinds = st.sampled_from(["folder", "folder", "folder", "file", "file", "link", "pipe"])
 

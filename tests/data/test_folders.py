@@ -129,6 +129,21 @@ def test_runs_beside_the_parts_are_no_images_to_use(tmp_path: Path) -> None:
     )
 
 
+def test_a_wrapper_is_looked_through_beside_runs(tmp_path: Path) -> None:
+    fill(tmp_path, "PetImages/cat/1.png", "PetImages/dog/1.png", "explanations/1_gradcam.png",
+         "runs/comparison.png")  # fmt: skip
+    write_run(tmp_path / "runs" / "a")
+    write_run(tmp_path / "PetImages" / "sweep" / "a")
+    source = folder_source(tmp_path)
+    assert source.read().classes == ("cat", "dog")
+    assert "PetImages/sweep/" in source.notes[-1]
+
+
+def test_the_only_class_of_a_part_may_be_spelt_in_another_normal_form(tmp_path: Path) -> None:
+    fill(tmp_path, "train/caf\u00e9/1.png", "train/dog/1.png", "test/cafe\u0301/1.png")
+    assert folder_source(tmp_path).read().parts.tolist() == ["train", "train", "test"]
+
+
 def test_a_class_may_be_called_runs(tmp_path: Path) -> None:
     fill(tmp_path, "runs/1.png", "wickets/1.png")
     assert folder_source(tmp_path).read().classes == ("runs", "wickets")

@@ -5,11 +5,20 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from clearsight.data.names import PARTS, class_names, decoded, listed, part_of, printable
+from clearsight.data.names import (
+    PARTS,
+    class_names,
+    decoded,
+    listed,
+    normalised,
+    part_of,
+    printable,
+)
 from clearsight.data.records import Records, Source
 from clearsight.data.walking import Kind, Passed, is_own, join, kind_of, scan, subfolders, walk
 from clearsight.errors import DataError
@@ -112,7 +121,7 @@ def _unwrapped(root: Path) -> str:
     place = ""
     while (lone := _lone_folder(root, place)) and not part_of(lone):
         inner = join(place, lone)
-        if _has_images(root, inner) or not subfolders(root, inner, Passed()):
+        if _has_images(root, inner) or not any(_inner_folders(root, inner)):
             break
         place = inner
     return place
@@ -124,9 +133,9 @@ def _unwrapped_part(root: Path, place: str, classes: Mapping[str, object]) -> st
     A lone folder is a wrapper if it has a part's name, or holds several folders and no images; the
     only class of a part, one of `classes`, is none.
     """
-    while (lone := _lone_folder(root, place)) and decoded(lone) not in classes:
+    while (lone := _lone_folder(root, place)) and normalised(decoded(lone)) not in classes:
         inner = join(place, lone)
-        several = len(subfolders(root, inner, Passed())) > 1 and not _has_images(root, inner)
+        several = len(list(_inner_folders(root, inner))) > 1 and not _has_images(root, inner)
         if not (part_of(lone) or several):
             break
         place = inner
@@ -140,8 +149,18 @@ def _above(place: str) -> list[str]:
 
 
 def _lone_folder(root: Path, place: str) -> str | None:
-    names = subfolders(root, place, Passed())
+    names = list(islice(_inner_folders(root, place), 2))
     return names[0] if len(names) == 1 and not _has_images(root, place) else None
+
+
+def _inner_folders(root: Path, place: str) -> Iterator[str]:
+    """The folders in `root`/`place` that may be classes: those that hold more than runs."""
+    for name in subfolders(root, place, Passed()):
+        inside = Passed()
+        some = None if name.lower() == "runs" else 1  # one image tells, but among runs
+        files = list(islice(walk(root, join(place, name), inside), some))
+        if not _is_output(name, files, inside):
+            yield name
 
 
 def _has_images(root: Path, place: str) -> bool:
@@ -159,7 +178,7 @@ def _part_folders(root: Path, base: str, names: list[str]) -> dict[str, str]:
     classes: dict[str, object] = {}
     for name, part in named:
         place = _unwrapped_part(root, join(base, name), classes)
-        inner = [decoded(n) for n in subfolders(root, place, Passed())]
+        inner = [normalised(decoded(n)) for n in _inner_folders(root, place)]
         # test/unknown/1.png is how some libraries want unlabelled images.
         if not inner or (
             part != "train" and len(inner) == 1 and classes and inner[0] not in classes

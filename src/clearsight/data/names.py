@@ -72,7 +72,7 @@ def class_names(names: Iterable[object], place: str) -> tuple[str, ...]:
 def _class_name(name: object, place: str) -> str:
     if not isinstance(name, str):
         raise DataError(f"{place}: found the class name {name!r:.60}, expected text")
-    cleaned = unicodedata.normalize("NFC", name).strip()
+    cleaned = normalised(name)
     problem = (
         "is empty" if not cleaned
         else f"has {len(cleaned):,} characters, over the limit of {LONGEST}"
@@ -84,6 +84,11 @@ def _class_name(name: object, place: str) -> str:
     if problem:
         raise DataError(f"{place}: the class name {printable(name)[:60]!r} {problem}; rename it")
     return cleaned
+
+
+def normalised(name: str) -> str:
+    """A class name in Unicode's normal form C, without blanks at its ends."""
+    return unicodedata.normalize("NFC", name).strip()
 
 
 def decoded(name: str) -> str:
