@@ -102,7 +102,7 @@ def _load(path: Path, place: str) -> dict[str, np.ndarray]:
     """The arrays of the file that are used; those of other names are not read."""
     try:
         if not zipfile.is_zipfile(path):  # numpy would take it for a pickle, and say so
-            raise zipfile.BadZipFile("it is no zip file")
+            raise zipfile.BadZipFile("not a zip file")
         with np.load(path, allow_pickle=False) as file:
             used = [k for k in file.files if k in _NAMED or k[:2] in ("x_", "y_")]
             for key in used:

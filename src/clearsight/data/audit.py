@@ -33,7 +33,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditReport:
-    """The findings on one data set. Pairs across parts come first, then by similarity.
+    """The findings on one data set. Pairs across parts come first, then the most similar.
 
     - `counts`: images per class of every part; `corrupt`: a sentence per unreadable file
     - `exact`: pairs with equal pixels (of three copies in one part, the first with each other)

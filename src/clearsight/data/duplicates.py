@@ -1,18 +1,18 @@
-"""Near duplicates: pictures of the same shot, told from pictures of the same kind.
+"""Near duplicates: versions of the same photograph, as opposed to similar photographs.
 
 Every image gets a perceptual hash: its grey values averaged to 8 × 8, without mean and contrast,
-kept as 64 numbers rather than 64 bits, for at 32 px the bits are too coarse. Pairs whose hashes
-agree are compared at 32 × 32 by their edges: the correlation of the horizontal and of the vertical
-grey differences, whichever is less, over the whole image and over its centre. Photographs of one
-kind share the rough layout, ships even their horizon and thumbnails their frame, but not all of
-these; recompressed, recoloured, retouched or brighter versions of one shot do. Mirrored, turned or
-shifted versions are not found.
+kept as 64 numbers rather than 64 bits, because bits are too coarse at 32 px. Pairs whose hashes
+agree are compared at 32 × 32 by their edges: the lesser of the correlations of the horizontal and
+of the vertical grey differences, over the whole image and over its centre. Similar photographs
+share a rough layout, a horizon or a frame, but not all of these; recompressed, recoloured,
+retouched or brightened versions of one photograph do. Mirrored, rotated or shifted versions are not
+found.
 
-The thresholds were set by eye on CIFAR-10's 60,000 images. Edges that agree to 0.5–0.6 are false
-in every third pair; from 0.6 up, about five of the 223 test images found have a partner in the
-training set that is another shot. The centre takes away the frames: all 17 pairs whose labels
-differ, and 19 of the other 1,076. Barz and Denzler 2020 (ciFAIR), who searched by hand and count
-shifted and very similar images as well, list 286 test images.
+The thresholds were set by eye on CIFAR-10's 60,000 images. Of the pairs whose edges agree to
+0.5–0.6 every third is false; from 0.6 up, about five of the 223 test images found have a partner in
+the training set that is another photograph. Comparing the centre removes images with equal frames:
+all 17 pairs whose labels differ, and 19 of the other 1,076. Barz and Denzler 2020 (ciFAIR), who
+searched by hand and also count shifted and very similar images, list 286 test images.
 """
 
 from collections.abc import Iterator
