@@ -14,6 +14,7 @@ from clearsight.data.cache import cached
 from clearsight.data.images import ImageSet, content_id
 from clearsight.data.records import Records, Source
 from clearsight.errors import DataError
+from tests.data.conftest import Recorder
 
 
 class Reads:
@@ -60,7 +61,7 @@ def test_decodes_once_and_maps_the_same_images_afterwards(isolated: Path) -> Non
     assert second.notes == ("found", "20 images of 8 × 8 px; modes: L 20")
     (entry,) = entries(isolated)
     assert {p.name for p in entry.iterdir()} == {
-        "images.npy", "labels.npy", "ids.npy", "parts.npy", "meta.json",
+        "images.npy", "labels.npy", "ids.npy", "parts.npy", "files.npy", "meta.json",
     }  # fmt: skip
 
 
@@ -227,8 +228,6 @@ def test_ids_do_not_depend_on_the_order_of_the_files() -> None:
     assert described(np.arange(40), "a") == described(shuffled, "b")
 
 
-def test_reports_how_far_decoding_is() -> None:
-    reports: list[tuple[str, int, int]] = []
-    cached(Reads(600).source, 8, "letterbox", lambda *report: reports.append(report))
-    assert reports[0][0] == "decoding"
-    assert reports[-1] == ("decoding", 600, 600)
+def test_reports_how_far_decoding_is(recorder: Recorder) -> None:
+    cached(Reads(600).source, 8, "letterbox", progress=recorder)
+    assert recorder.tasks == {"decoding": [600, 600]}

@@ -18,6 +18,7 @@ from clearsight.data.images import ImageSet
 from clearsight.data.sources import find_source, load_images, search_path
 from clearsight.data.splits import split
 from clearsight.errors import DataError, DataNotFoundError
+from tests.data.conftest import Recorder
 
 
 @pytest.fixture(autouse=True)
@@ -160,14 +161,13 @@ def official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_cifar10_is_downloaded_once_into_the_cache(
-    official: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch
+    official: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch, recorder: Recorder
 ) -> None:
     archive, layout = small_cifar10(official)
     monkeypatch.setitem(archives.LAYOUTS, "cifar10", layout)
-    stages: set[str] = set()
-    images = load_images("cifar10", progress=lambda stage, *_: stages.add(stage))
+    images = load_images("cifar10", progress=recorder)
     assert (len(images), images.classes) == (4, ("cat", "dog"))
-    assert stages == {"downloading", "decoding"}
+    assert list(recorder.tasks) == ["downloading", "decoding"]
     kept = isolated / "clearsight" / "data" / archive.name
     assert kept.read_bytes() == archive.read_bytes()
     archive.unlink()

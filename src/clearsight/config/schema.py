@@ -38,6 +38,9 @@ class DataConfig:
     balance: Literal["none", "loss", "sampling"] = setting(
         "none", "for uneven classes: weight the loss, or draw classes equally often"
     )
+    truncated: bool = setting(
+        False, "use damaged images as far as they can be decoded, instead of refusing them"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
