@@ -146,18 +146,30 @@ def _decode_chunk(records: Records, span: range, size: int, fit: Fit, truncated:
     positions: list[int] = []
     ids: list[str] = []
     corrupt: list[tuple[str, str]] = []
-    for position, item in zip(span, images, strict=True):
-        with ExitStack() as held:
+    with ExitStack() as held:
+        for position, item in zip(span, images, strict=True):
             try:
-                rgb = _decode(item, findings, held, truncated)
+                ids.append(_fit(item, pixels[len(ids)], fit, findings, held, truncated))
+                positions.append(position)
             except UnusableError as error:
                 corrupt.append((records.locate(position), str(error)))
-                continue
-            row = pixels[len(ids)]
-            row[:] = fit_image(rgb, size, fit)
-            ids.append(content_id(row if rgb.size == (size, size) else rgb))
-            positions.append(position)
+            finally:
+                held.close()
     return Chunk(pixels[: len(ids)], positions, ids, corrupt, findings)
+
+
+def _fit(
+    item: bytes | Path | np.ndarray,
+    row: np.ndarray,
+    fit: Fit,
+    findings: Findings,
+    held: ExitStack,
+    truncated: bool,
+) -> str:
+    """Puts an image into `row`, uint8 [S, S, 3]; returns the content id of the original."""
+    rgb, size = _decode(item, findings, held, truncated), len(row)
+    row[:] = fit_image(rgb, size, fit)
+    return content_id(row if rgb.size == (size, size) else rgb)
 
 
 def _read(

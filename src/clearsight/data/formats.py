@@ -13,8 +13,8 @@ import warnings
 import zlib
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import (
     AvifImagePlugin,
@@ -39,9 +39,10 @@ IMAGE_SUFFIXES = (
     ".ppm", ".pgm", ".pbm", ".pnm",
 )  # fmt: skip
 
+Plugin = type[ImageFile.ImageFile]
 # Opened by their own class and not by Image.open: that one refuses a huge image without telling
 # its width and height. It is also the allow-list of formats.
-_FORMATS: dict[bytes, type[ImageFile.ImageFile]] = {
+_FORMATS: dict[bytes, Plugin] = {
     b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
     b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
     b"RIFF": WebPImagePlugin.WebPImageFile,
@@ -71,8 +72,7 @@ class UnusableError(Exception):
     """Why an image can't be used, and what to do, as the end of a sentence."""
 
 
-@dataclass(frozen=True)
-class Loaded:
+class Loaded(NamedTuple):
     """A decoded picture.
 
     - `image`: its pixels, of any mode; a large JPEG at a reduced scale
@@ -94,29 +94,12 @@ def load_image(encoded: bytes, held: ExitStack, *, truncated: bool = False) -> L
     image. Raises `UnusableError`, for a file without its last bytes unless `truncated`.
     """
     encoded, plugin = _recognise(encoded)
-    problem, failed = None, None
-    # A picture is not lost for its metadata: where it can't be opened, it is tried without.
-    for content in (encoded, _without_metadata(encoded, plugin)):
-        if content is None:
-            continue
-        image = None
-        try:
-            image, size = _open(plugin, content, held)
-            image.load()
-            return Loaded(image, size)
-        except UnusableError:
-            raise
-        except Exception as error:  # Pillow's readers raise anything on damaged files
-            problem = problem or error
-            failed = failed if image is None else image
-    assert problem is not None
-    rest = _partial(encoded, plugin, failed, held)
-    if rest is None:
-        raise cannot_decode(problem) from problem
-    if not truncated:
-        remedy = "replace the file, or use what is left of it with --truncated"
-        raise cannot_decode(problem, remedy) from problem
-    return rest
+    try:
+        return _decode(plugin, encoded, held)
+    except UnusableError:
+        raise
+    except Exception as error:  # Pillow's readers raise anything on damaged files
+        return _rescued(plugin, encoded, held, error, truncated=truncated)
 
 
 def header_size(encoded: bytes) -> tuple[int, int]:
@@ -211,39 +194,41 @@ def _without_libtiff_messages() -> Generator[None]:
         set_handler(before)
 
 
-def _recognise(encoded: bytes) -> tuple[bytes, type[ImageFile.ImageFile]]:
+def _recognise(encoded: bytes) -> tuple[bytes, Plugin]:
     """The image file without what stands in front of it, and the class that reads it."""
+    if plugin := _plugin(encoded):
+        return encoded, plugin
     head = encoded[:_MOST_LEADING]
     start = len(head) - len(head.lstrip(_LEADING))
-    for at in (0, start, start - 3, start - 4):  # AVIF begins with up to four such bytes itself
-        if at >= 0 and (plugin := _plugin(head[at:])):
-            return (encoded[at:] if at else encoded), plugin
+    for at in (start, start - 3, start - 4):  # AVIF begins with up to four such bytes itself
+        if at > 0 and (plugin := _plugin(head[at:])):
+            return encoded[at:], plugin
     found = f"no {_NAMES} image" if encoded else "an empty file"
     raise UnusableError(f"is {found}; replace the file or remove it")
 
 
-def _plugin(content: bytes) -> type[ImageFile.ImageFile] | None:
+def _plugin(content: bytes) -> Plugin | None:
     if content[4:12] in _AVIF_BRANDS:
         return AvifImagePlugin.AvifImageFile
     return next((p for signature, p in _FORMATS.items() if content.startswith(signature)), None)
 
 
 def _open(
-    plugin: type[ImageFile.ImageFile], content: bytes, held: ExitStack
+    plugin: Plugin, encoded: bytes, held: ExitStack
 ) -> tuple[ImageFile.ImageFile, tuple[int, int]]:
     """The image with its header read and judged, and the size that this says."""
-    image = plugin(io.BytesIO(content))
+    image = plugin(io.BytesIO(encoded))
     size = image.size
     check_size(size, _MEGAPIXELS.get(plugin, MAX_MEGAPIXELS))
     pixels = size[0] * size[1]
-    in_python = any(tile[0] in Image.DECODERS for tile in image.tile)
-    if in_python and pixels > _PYTHON_MEGAPIXELS * 1_000_000:
+    is_slow = pixels > _PYTHON_MEGAPIXELS * 1_000_000
+    if is_slow and any(tile[0] in Image.DECODERS for tile in image.tile):
         raise UnusableError(
             f"has {size[0]:,} × {size[1]:,} pixels in an encoding that is slow to read; "
             "save it as PNG"
         )
     if isinstance(image, JpegImagePlugin.JpegImageFile):
-        scans = content.count(b"\xff\xda")
+        scans = encoded.count(b"\xff\xda")
         if scans * pixels > _SCANNED_MEGAPIXELS * 1_000_000:
             raise UnusableError(
                 f"has {size[0]:,} × {size[1]:,} pixels in {scans} scans, which take too long to "
@@ -256,29 +241,44 @@ def _open(
     return image, size
 
 
-def _partial(
-    encoded: bytes,
-    plugin: type[ImageFile.ImageFile],
-    failed: ImageFile.ImageFile | None,
-    held: ExitStack,
-) -> Loaded | None:
-    """What could be decoded of a damaged file; None where that is nothing."""
+def _decode(plugin: Plugin, encoded: bytes, held: ExitStack) -> Loaded:
+    image, size = _open(plugin, encoded, held)
+    image.load()
+    return Loaded(image, size)
+
+
+def _rescued(
+    plugin: Plugin, encoded: bytes, held: ExitStack, problem: Exception, *, truncated: bool
+) -> Loaded:
+    """The picture of a file with damaged metadata, or what there is of it in a damaged file."""
+    bare = _without_metadata(plugin, encoded)
+    with suppress(Exception):
+        return _decode(plugin, bare, held)
+    partial = _partial(plugin, bare, held)
+    if partial is None:
+        raise cannot_decode(problem) from problem
+    if not truncated:
+        remedy = "replace the file, or use what is left of it with --truncated"
+        raise cannot_decode(problem, remedy) from problem
+    return partial
+
+
+def _partial(plugin: Plugin, encoded: bytes, held: ExitStack) -> Loaded | None:
+    """What can be decoded of a damaged file; None where that is nothing."""
+    if plugin is JpegImagePlugin.JpegImageFile:
+        encoded = _ended_jpeg(encoded)
     try:
-        if plugin is JpegImagePlugin.JpegImageFile:
-            failed, size = _open(plugin, _ended_jpeg(encoded), held)
-        elif failed is None:
-            return None
-        else:
-            size = failed.size
-            failed.tile = []
-        failed.load()
-        shades = failed.getextrema()
+        image, size = _open(plugin, encoded, held)
+        with suppress(Exception):
+            image.load()
+        image.tile = []  # no more to come: the rows so far are the picture
+        image.load()
+        shades = image.getextrema()
     except Exception:
         return None
     bands = shades if isinstance(shades[0], tuple) else (shades,)
-    if all(low == high for low, high in bands):
-        return None
-    return Loaded(failed, size, partial=True)
+    is_empty = all(low == high for low, high in bands)
+    return None if is_empty else Loaded(image, size, partial=True)
 
 
 def _ended_jpeg(encoded: bytes) -> bytes:
@@ -289,17 +289,17 @@ def _ended_jpeg(encoded: bytes) -> bytes:
     return encoded[: last.start() if end > len(encoded) else None] + b"\xff\xd9"
 
 
-def _without_metadata(encoded: bytes, plugin: type[ImageFile.ImageFile]) -> bytes | None:
-    """The same picture with no more beside it than its colours and orientation need; None where
-    that is not known how, or the file breaks off within."""
-    with suppress(IndexError):
+def _without_metadata(plugin: Plugin, encoded: bytes) -> bytes:
+    """The same picture with no more beside it than its colours and orientation need, as far as
+    that is known how."""
+    with suppress(IndexError):  # the file breaks off within
         if plugin is PngImagePlugin.PngImageFile:
             return _bare_png(encoded)
         if plugin is JpegImagePlugin.JpegImageFile:
             return _bare_jpeg(encoded)
         if plugin is AvifImagePlugin.AvifImageFile:
             return encoded.replace(b"Exif", b"none")  # an item of a kind that nobody reads
-    return None
+    return encoded
 
 
 def _bare_png(encoded: bytes) -> bytes:
