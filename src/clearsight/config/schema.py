@@ -214,8 +214,11 @@ class CacheConfig:
         2.0, "most to hold in memory, more is read from the disk", unit="GiB", low=0
     )
     disk: float = setting(
-        10.0, "most to keep in the user's cache folder, the oldest goes first", unit="GiB", low=0
-    )
+        10.0,
+        "most to keep in the user's cache folder, of frozen stages and of decoded images each; the "
+        "longest unused goes first, and the data set in use stays",
+        unit="GiB", low=0,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

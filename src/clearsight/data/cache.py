@@ -17,8 +17,8 @@ from typing import BinaryIO
 
 import numpy as np
 import PIL
-import platformdirs
 
+from clearsight.config.schema import CacheConfig
 from clearsight.data.decoding import Chunk, Findings, decode_records
 from clearsight.data.images import Fit, ImageSet, check_classes, number_by_label
 from clearsight.data.names import printable
@@ -26,6 +26,7 @@ from clearsight.data.records import Records, Source
 from clearsight.errors import DataError, FileError
 from clearsight.files import replacing, write_json
 from clearsight.progress import SILENT, Progress
+from clearsight.runtime.disk_cache import GIB, cache_folder, make_room
 
 OnCorrupt = Callable[[str, str], None]
 """Called with (place, reason) for each image that can't be decoded."""
@@ -42,13 +43,14 @@ class _Wanted:
     size: int
     fit: Fit
     truncated: bool
+    disk: float
     progress: Progress
 
     @property
     def entry(self) -> Path:
         key = [_FORMAT, PIL.__version__, self.source.fingerprint, self.size, self.fit]
         text = json.dumps([*key, "truncated"] if self.truncated else key)
-        return _folder() / hashlib.sha256(text.encode()).hexdigest()[:32]
+        return cache_folder("decoded") / hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def cached(
@@ -57,6 +59,7 @@ def cached(
     fit: Fit,
     *,
     truncated: bool = False,
+    disk: float = CacheConfig.disk,
     progress: Progress = SILENT,
     on_corrupt: OnCorrupt | None = None,
 ) -> ImageSet:
@@ -64,10 +67,11 @@ def cached(
 
     A corrupt image is a `DataError`; with `on_corrupt` it is reported there and left out instead,
     and the others are not cached. With `truncated`, damaged ones are used as far as they can be
-    decoded. Where the cache can't be written the images stay in memory, and a note says so. The
-    arrays are read-only.
+    decoded. Other entries make room so that the cache holds `disk` GiB at most, or this data set
+    alone. Where it can't be written the images stay in memory, and a note says so. The arrays are
+    read-only.
     """
-    wanted = _Wanted(source, size, fit, truncated, progress)
+    wanted = _Wanted(source, size, fit, truncated, disk, progress)
     images = _open(wanted)
     if images is not None:
         return images
@@ -90,10 +94,6 @@ def cached(
         note = f"the decoded images can't be cached and stay in memory ({reason})"
         images = replace(images, notes=(*images.notes, note))
     return images
-
-
-def _folder() -> Path:
-    return platformdirs.user_cache_path("clearsight") / "decoded"
 
 
 def _open(wanted: _Wanted) -> ImageSet | None:
@@ -128,6 +128,9 @@ def _open(wanted: _Wanted) -> ImageSet | None:
 
 def _write(wanted: _Wanted, records: Records) -> None:
     n, size = len(records.labels), wanted.size
+    needed = n * size * size * 3
+    # Mapped from the disk even the largest data set takes little memory: it is kept in any case.
+    make_room([wanted.entry], needed, max(wanted.disk, needed / GIB))
     with replacing(wanted.entry) as folder:
         folder.mkdir()
         digests: list[str] = []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import platformdirs
 
+from clearsight.config.schema import CacheConfig
 from clearsight.data.archives import (
     LAYOUTS,
     Layout,
@@ -36,6 +37,7 @@ def load_images(
     up_to: int | None = None,
     fit: Fit = "letterbox",
     truncated: bool = False,
+    cache_disk: float = CacheConfig.disk,
     data_dir: str | Path | None = None,
     download: bool = True,
     progress: Progress = SILENT,
@@ -53,14 +55,18 @@ def load_images(
       an extracted archive, or class folders. A relative path is also looked for on the search path
 
     A corrupt image is a `DataError`; with `on_corrupt`, called with its place and the reason, it is
-    left out. With `truncated`, a damaged one is used as far as it can be decoded.
+    left out. With `truncated`, a damaged one is used as far as it can be decoded. Decoded images of
+    other data sets, the longest unused first, go where the cache would exceed `cache_disk` GiB.
 
     Raises `DataNotFoundError` where there is no such data, `DataError` where it can't be used.
     """
     found = find_source(source, data_dir=data_dir, download=download, progress=progress)
     if size is None:
         size = DEFAULT_SIZE if up_to is None else min(up_to, longest_side(found.read()))
-    return cached(found, size, fit, truncated=truncated, progress=progress, on_corrupt=on_corrupt)
+    return cached(
+        found, size, fit, truncated=truncated, disk=cache_disk, progress=progress,
+        on_corrupt=on_corrupt,
+    )  # fmt: skip
 
 
 def search_path(data_dir: str | Path | None = None) -> list[Path]:

@@ -74,6 +74,7 @@ def load_data(
         up_to=input_size(config.model),
         fit=config.data.fit,
         truncated=config.data.truncated,
+        cache_disk=config.cache.disk,
         data_dir=data_dir,
         progress=progress,
         on_corrupt=on_corrupt,
