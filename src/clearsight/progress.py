@@ -1,7 +1,7 @@
 """What long work says while it runs. The library reports here and never prints by itself."""
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 Advance = Callable[[int], None]
@@ -43,26 +43,6 @@ class Silent:
 
 
 SILENT: Progress = Silent()
-
-
-@contextmanager
-def counting(progress: Progress) -> Generator[Callable[[str, int, int], None]]:
-    """A callback (name, done so far, total) whose names appear as tasks, one after the other."""
-    with ExitStack() as current:
-        advance: Advance = _ignore
-        name, before = "", 0
-
-        def report(what: str, done: int, total: int) -> None:
-            nonlocal advance, name, before
-            if what != name:
-                current.close()
-                advance = current.enter_context(progress.task(what, total))
-                name, before = what, 0
-            # Decoding that starts again (an audit leaves damaged images out) goes back to 0.
-            advance(max(0, done - before))
-            before = max(before, done)
-
-        yield report
 
 
 def _ignore(count: int) -> None:

@@ -190,3 +190,34 @@ def test_the_onnx_engine_needs_no_torch_and_does_not_report_usage(bundle: Path) 
     )
     assert done.stdout.split("\n")[:2] == ["1", "[]"]
     assert done.stderr == ""
+
+
+def test_a_truncated_file_is_used_on_request(bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.jpg"
+    Image.fromarray(pixels(1)[0]).save(path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"cut\.jpg: can't be decoded.*with --truncated"):
+        load(bundle).predict(path)
+    assert load(bundle, truncated=True).predict(path)[0].label in CLASSES
+
+
+def test_the_commands_take_truncated(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from clearsight.cli import main
+
+    for i in range(12):
+        path = tmp_path / "photos" / ("cat", "dog")[i % 2] / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.roll(pixels(1)[0], i)).save(path)
+    path.write_bytes(path.read_bytes()[:-20])
+    photos, out = str(tmp_path / "photos"), str(tmp_path / "out")
+    for words in (
+        ["predict", str(bundle), str(path)],
+        ["explain", str(bundle), str(path), "--out", out],
+        ["audit", photos],
+    ):
+        main(words)
+        assert "with --truncated" in "".join(capsys.readouterr())
+        assert main([*words, "--truncated"]) == 0
+        assert "with --truncated" not in "".join(capsys.readouterr())

@@ -98,6 +98,7 @@ def test_reads_cifar10(tmp_path: Path, publish: Publish) -> None:
     assert image.shape == (32, 32, 3)
     assert image[3, 7].tolist() == [row[3 * 32 + 7], row[1024 + 3 * 32 + 7], row[2048 + 3 * 32 + 7]]
     assert records.locate(11).endswith("test_batch, image 1")
+    assert (records.files[1], records.files[11]) == ("data_batch_1, image 1", "test_batch, image 1")
 
 
 def test_reads_the_fine_labels_of_cifar100(tmp_path: Path, publish: Publish) -> None:

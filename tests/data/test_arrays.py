@@ -148,6 +148,14 @@ def test_refuses_a_damaged_file(tmp_path: Path) -> None:
         npz_source(path).read()
 
 
+def test_names_each_image_by_its_file_and_position(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", images=GREY, labels=[0, 1, 0, 1])
+    assert list(npz_source(tmp_path / "set.npz").read().files[:2]) == [
+        "set.npz, image 0", "set.npz, image 1",
+    ]  # fmt: skip
+    assert digits_source().read().files[3] == "digits, image 3"
+
+
 def test_digits_reach_from_0_to_255() -> None:
     records = digits_source().read()
     pixels = np.stack(records.images)

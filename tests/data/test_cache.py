@@ -1,6 +1,8 @@
 """Decoded once: what the cache gives back, when it decodes anew, and what it survives."""
 
+import os
 import resource
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from clearsight.data.cache import cached
 from clearsight.data.images import ImageSet, content_id
 from clearsight.data.records import Records, Source
 from clearsight.errors import DataError
+from tests.data.conftest import Recorder
 
 
 class Reads:
@@ -60,7 +63,7 @@ def test_decodes_once_and_maps_the_same_images_afterwards(isolated: Path) -> Non
     assert second.notes == ("found", "20 images of 8 × 8 px; modes: L 20")
     (entry,) = entries(isolated)
     assert {p.name for p in entry.iterdir()} == {
-        "images.npy", "labels.npy", "ids.npy", "parts.npy", "meta.json",
+        "images.npy", "labels.npy", "ids.npy", "parts.npy", "files.npy", "meta.json",
     }  # fmt: skip
 
 
@@ -227,8 +230,40 @@ def test_ids_do_not_depend_on_the_order_of_the_files() -> None:
     assert described(np.arange(40), "a") == described(shuffled, "b")
 
 
-def test_reports_how_far_decoding_is() -> None:
-    reports: list[tuple[str, int, int]] = []
-    cached(Reads(600).source, 8, "letterbox", lambda *report: reports.append(report))
-    assert reports[0][0] == "decoding"
-    assert reports[-1] == ("decoding", 600, 600)
+def test_reports_how_far_decoding_is(recorder: Recorder) -> None:
+    cached(Reads(600).source, 8, "letterbox", progress=recorder)
+    assert recorder.tasks == {"decoding": [600, 600]}
+
+
+def kept(cache: Path) -> set[int]:
+    """The sides of the images in the cache's entries."""
+    return {np.load(entry / "images.npy", mmap_mode="r").shape[1] for entry in entries(cache)}
+
+
+def test_the_longest_unused_entry_makes_room(isolated: Path) -> None:
+    source = Reads(200).source
+    for when, side in enumerate((64, 63, 62)):
+        before = entries(isolated)
+        cached(source, side, "stretch")
+        (new,) = set(entries(isolated)) - set(before)
+        for path in (*new.iterdir(), new):
+            os.utime(path, (when, when))
+    cached(source, 64, "stretch")  # used: now 63 is the longest unused
+    gib = 200 * 64 * 64 * 3 / 2**30
+    cached(source, 61, "stretch", disk=3.3 * gib)
+    assert kept(isolated) == {64, 62, 61}
+    cached(source, 60, "stretch", disk=0)  # the one in use stays
+    assert kept(isolated) == {60}
+
+
+def test_what_an_interrupted_program_left_goes_and_what_one_is_writing_stays(
+    isolated: Path,
+) -> None:
+    folder = isolated / "clearsight" / "decoded"
+    for name, age in ((".old.1.tmp", 7200), (".new.2.tmp", 60)):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "images.npy").write_bytes(bytes(1000))
+        for path in (folder / name / "images.npy", folder / name):
+            os.utime(path, (time.time() - age,) * 2)
+    cached(Reads().source, 8, "letterbox", disk=0)
+    assert {p.name for p in folder.iterdir() if p.name[0] == "."} == {".new.2.tmp"}

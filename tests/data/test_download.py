@@ -12,6 +12,7 @@ import pytest
 
 from clearsight.data.download import download
 from clearsight.errors import DataNotFoundError
+from tests.data.conftest import Recorder
 
 CONTENT = bytes(range(256)) * 4000
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -50,12 +51,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         thread.join()
 
 
-def test_writes_the_file_and_reports(server: str, tmp_path: Path) -> None:
-    reports: list[tuple[str, int, int]] = []
+def test_writes_the_file_and_reports(server: str, tmp_path: Path, recorder: Recorder) -> None:
     path = tmp_path / "new" / "file"
-    download(f"{server}/file", path, MD5, lambda *report: reports.append(report))
+    download(f"{server}/file", path, MD5, progress=recorder)
     assert path.read_bytes() == CONTENT
-    assert reports[-1] == ("downloading", len(CONTENT), len(CONTENT))
+    assert recorder.tasks == {"downloading": [len(CONTENT), len(CONTENT)]}
     assert [p.name for p in path.parent.iterdir()] == ["file"]
 
 

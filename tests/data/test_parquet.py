@@ -342,3 +342,26 @@ def test_a_file_without_rows_adds_nothing(tmp_path: Path) -> None:
         tmp_path / "train-1.parquet",
     )
     assert folder(tmp_path).read().labels.tolist() == [0, 1]
+
+
+def test_names_each_image_by_its_path_field_else_by_file_and_row(tmp_path: Path) -> None:
+    write(tmp_path / "test-00000-of-00001.parquet", [0, 1], plain=True)
+    write(tmp_path / "train-00000-of-00002.parquet", [0, 1])
+    blank = pa.table({"img": [{"bytes": png(i), "path": None} for i in range(2)], "label": [0, 1]})
+    pq.write_table(blank, tmp_path / "train-00001-of-00002.parquet")
+    assert list(folder(tmp_path).read().files) == [
+        "test-00000-of-00001.parquet, row 0",
+        "test-00000-of-00001.parquet, row 1",
+        "0.png",
+        "1.png",
+        "train-00001-of-00002.parquet, row 0",
+        "train-00001-of-00002.parquet, row 1",
+    ]
+
+
+def test_names_files_of_folders_by_their_path_within(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        write(tmp_path / "default" / part / "0000.parquet", [0, 1], plain=True)
+    files = list(folder(tmp_path).read().files)
+    assert files[0] == "default/test/0000.parquet, row 0"
+    assert files[-1] == "default/train/0000.parquet, row 1"

@@ -18,6 +18,7 @@ from clearsight.data.images import ImageSet
 from clearsight.data.sources import find_source, load_images, search_path
 from clearsight.data.splits import split
 from clearsight.errors import DataError, DataNotFoundError
+from tests.data.conftest import Recorder
 
 
 @pytest.fixture(autouse=True)
@@ -160,14 +161,13 @@ def official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_cifar10_is_downloaded_once_into_the_cache(
-    official: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch
+    official: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch, recorder: Recorder
 ) -> None:
     archive, layout = small_cifar10(official)
     monkeypatch.setitem(archives.LAYOUTS, "cifar10", layout)
-    stages: set[str] = set()
-    images = load_images("cifar10", progress=lambda stage, *_: stages.add(stage))
+    images = load_images("cifar10", progress=recorder)
     assert (len(images), images.classes) == (4, ("cat", "dog"))
-    assert stages == {"downloading", "decoding"}
+    assert list(recorder.tasks) == ["downloading", "decoding"]
     kept = isolated / "clearsight" / "data" / archive.name
     assert kept.read_bytes() == archive.read_bytes()
     archive.unlink()
@@ -261,3 +261,35 @@ def test_what_cannot_be_a_path_is_one_sentence(source: str, message: str) -> Non
         find_source(source)
     with pytest.raises(DataError):
         find_source("pets", data_dir=source)
+
+
+@pytest.mark.parametrize("name", ["set.npz", "set.parquet", "set.tar.gz"])
+def test_a_pipe_for_a_data_file_is_refused_before_it_is_opened(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match=rf"{name}: is no regular file; give the data file itself"):
+        load_images(str(tmp_path / name))
+
+
+def test_a_device_or_a_link_to_itself_is_no_data_set(tmp_path: Path) -> None:
+    (tmp_path / "zero.npz").symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=r"zero\.npz: is no regular file"):
+        load_images(str(tmp_path / "zero.npz"))
+    (tmp_path / "loop.npz").symlink_to("loop.npz")
+    with pytest.raises(DataNotFoundError, match="there is no such path"):
+        load_images(str(tmp_path / "loop.npz"))
+
+
+def test_truncated_images_are_read_where_that_is_asked_for(tmp_path: Path, isolated: Path) -> None:
+    for i in range(6):
+        path = tmp_path / "photos" / ("cat", "dog")[i % 2] / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.radial_gradient("L").rotate(10 * i).save(path)
+    whole = (tmp_path / "photos" / "cat" / "0.jpg").read_bytes()
+    (tmp_path / "photos" / "cat" / "0.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"cat/0\.jpg: can't be decoded.*with --truncated"):
+        load_images(str(tmp_path / "photos"))
+    images = load_images(str(tmp_path / "photos"), truncated=True)
+    assert len(images) == 6
+    assert "damaged, used as far as they can be decoded: 1 of 6 images" in images.notes
+    with pytest.raises(DataError, match="with --truncated"):  # not from the cache of the other
+        load_images(str(tmp_path / "photos"))

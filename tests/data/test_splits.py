@@ -325,7 +325,7 @@ def test_a_manifest_of_other_images_is_refused() -> None:
     config = DataConfig()
     kept = manifest(images, split(images, config), config)
     fewer = replace(images, images=images.images[3:], labels=images.labels[3:],
-                    ids=images.ids[3:], parts=images.parts[3:])  # fmt: skip
+                    ids=images.ids[3:], parts=images.parts[3:], files=images.files[3:])  # fmt: skip
     with pytest.raises(DataError, match=r"3 of the 60 images in the split manifest are missing"):
         from_manifest(fewer, kept)
     with pytest.raises(DataError, match=r"classes x, y, the split manifest has a, b"):

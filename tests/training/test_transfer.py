@@ -165,6 +165,16 @@ def test_a_change_of_weights_images_or_precision_computes_anew(
     assert recomputed <= first_layer_images() <= recomputed + 10
 
 
+def test_the_same_images_fitted_otherwise_are_computed_anew(
+    tmp_path: Path, images: ImageSet, first_layer_images: Callable[[], int]
+) -> None:
+    trained(tmp_path / "a", two_phases(), images)
+    first_layer_images()
+    # The same pixels, so that weights made of them are the same too: ids don't say how they fit.
+    trained(tmp_path / "b", two_phases(), replace(images, fit="crop"))
+    assert 300 <= first_layer_images() <= 310
+
+
 def test_without_room_one_sentence_is_said_and_training_goes_on(
     tmp_path: Path, images: ImageSet
 ) -> None:

@@ -37,11 +37,15 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A loaded bundle; `run` maps uint8 [N, S, S, 3] to probabilities float32 [N, K]."""
+    """A loaded bundle; `run` maps uint8 [N, S, S, 3] to probabilities float32 [N, K].
+
+    With `truncated`, damaged files are used as far as they can be decoded.
+    """
 
     bundle: Bundle
     engine: Engine
     run: Callable[[np.ndarray], np.ndarray]
+    truncated: bool = False
 
     def predict(self, images: OneImage | Iterable[OneImage]) -> list[Prediction]:
         """One prediction per image, in their order.
@@ -71,7 +75,8 @@ class Predictor:
     def _fitted(self, image: OneImage) -> np.ndarray:
         size, fit = self.bundle.size, self.bundle.fit
         if isinstance(image, str | os.PathLike):
-            return fit_image(read_image(Path(image), os.fspath(image)), size, fit)
+            opened = read_image(Path(image), os.fspath(image), truncated=self.truncated)
+            return fit_image(opened, size, fit)
         if isinstance(image, Image.Image):
             return fit_image(to_rgb(image), size, fit)
         if not isinstance(image, np.ndarray):
@@ -87,10 +92,16 @@ class Predictor:
         return fit_image(Image.fromarray(image), size, fit)
 
 
-def load(path: str | Path, engine: Literal["auto", "onnx", "int8", "torch"] = "auto") -> Predictor:
+def load(
+    path: str | Path,
+    engine: Literal["auto", "onnx", "int8", "torch"] = "auto",
+    *,
+    truncated: bool = False,
+) -> Predictor:
     """The predictor of the bundle in folder `path`, after its checksums were verified.
 
     `auto` is ONNX Runtime where it is installed, else torch; both compute in fp32 on the CPU.
+    With `truncated`, damaged files are used as far as they can be decoded.
     `int8` is ONNX Runtime over the graph that `clearsight export --int8` adds. Raises `BundleError`
     for a bundle that is damaged, newer than this clearsight, or without that graph.
     """
@@ -100,14 +111,14 @@ def load(path: str | Path, engine: Literal["auto", "onnx", "int8", "torch"] = "a
     if engine == "auto":
         engine = "onnx" if find_spec("onnxruntime") else "torch"
     if engine == "torch":
-        return Predictor(bundle, "torch", torch_engine(bundle))
+        return Predictor(bundle, "torch", torch_engine(bundle), truncated)
     if engine == "int8" and bundle.int8 is None:
         raise BundleError(
             f"bundle {path}: no int8 graph in it; export it with `clearsight export RUN --int8`, "
             "or use another engine"
         )
     graph = bundle.int8_onnx if engine == "int8" else bundle.onnx
-    return Predictor(bundle, engine, onnx_engine(graph.read_bytes(), str(graph)))
+    return Predictor(bundle, engine, onnx_engine(graph.read_bytes(), str(graph)), truncated)
 
 
 def _several(images: OneImage | Iterable[OneImage]) -> Iterable[OneImage]:

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from clearsight.cli import comparison, output, registry
 from clearsight.cli.inputs import image_names
-from clearsight.cli.options import DataDir, Json, RunFolder
+from clearsight.cli.options import DataDir, Json, RunFolder, Truncated
 from clearsight.cli.terminal import TerminalProgress
 from clearsight.errors import UsageError
 
@@ -61,6 +61,7 @@ def train(
         str | None, Parameter(help="data set: a name (cifar10, cifar100, digits) or a path")
     ] = None,
     data_dir: DataDir = None,
+    truncated: Truncated = False,
     budget: Annotated[
         str | None, Parameter(help="time for training, such as 90s, 5m or 1h")
     ] = None,
@@ -89,6 +90,7 @@ def train(
 
     named = {
         "data": data,
+        "data.truncated": truncated or None,
         "training.seed": seed,
         "training.budget": budget,
         "tracking.tracker": tracking,
@@ -163,6 +165,7 @@ def explain(
     /,
     *,
     layer: Annotated[str | None, Parameter(help="layer of the map; default: chosen")] = None,
+    truncated: Truncated = False,
     data_dir: DataDir = None,
     out: Annotated[Path | None, Parameter(help="folder for the figures")] = None,
     as_json: Json = False,
@@ -172,7 +175,8 @@ def explain(
 
     files = [Path(name) for name in image_names(images, sys.stdin, sys.stderr)]
     figures = explain(
-        registry.bundle_folder(target), files, layer=layer, out=out, data_dir=data_dir,
+        registry.bundle_folder(target), files, layer=layer, out=out, truncated=truncated,
+        data_dir=data_dir,
         progress=TerminalProgress(),
     )  # fmt: skip
     output.show_paths("figures", figures, as_json=as_json)
@@ -220,6 +224,7 @@ def predict(
         Literal["auto", "onnx", "int8", "torch"],
         Parameter(help="auto: ONNX Runtime where installed; int8: the graph of export --int8"),
     ] = "auto",
+    truncated: Truncated = False,
 ) -> None:
     """Name the class of images, with its probability."""
     if as_json and as_csv:
@@ -227,7 +232,7 @@ def predict(
     from clearsight.bundle.predict import load
 
     form = "json" if as_json else "csv" if as_csv else "text"
-    predictions = load(registry.bundle_folder(bundle), engine=engine).stream(
+    predictions = load(registry.bundle_folder(bundle), engine=engine, truncated=truncated).stream(
         image_names(images, sys.stdin, sys.stderr)
     )
     output.show_predictions(predictions, form)
@@ -239,13 +244,16 @@ def audit(
     /,
     *,
     data_dir: DataDir = None,
+    truncated: Truncated = False,
     out: Annotated[Path | None, Parameter(help="folder for the figures")] = None,
     as_json: Json = False,
 ) -> None:
     """Look a data set over: damaged files, duplicates, class balance, sizes."""
     from clearsight.workflows.audit import audit
 
-    report = audit(data, data_dir=data_dir, out=out, progress=TerminalProgress())
+    report = audit(
+        data, data_dir=data_dir, truncated=truncated, out=out, progress=TerminalProgress()
+    )
     output.show_audit(report, as_json=as_json)
 
 

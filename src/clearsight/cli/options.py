@@ -11,4 +11,8 @@ Json = Annotated[
 DataDir = Annotated[
     Path | None, Parameter(help="look for data here, before $CLEARSIGHT_DATA and ./data")
 ]
+Truncated = Annotated[
+    bool,
+    Parameter(help="use damaged images as far as they can be decoded", show_default=False),
+]
 RunFolder = Annotated[Path, Parameter(help="a run folder; `clearsight runs` lists them")]

@@ -38,6 +38,9 @@ class DataConfig:
     balance: Literal["none", "loss", "sampling"] = setting(
         "none", "for uneven classes: weight the loss, or draw classes equally often"
     )
+    truncated: bool = setting(
+        False, "use damaged images as far as they can be decoded, instead of refusing them"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,8 +214,11 @@ class CacheConfig:
         2.0, "most to hold in memory, more is read from the disk", unit="GiB", low=0
     )
     disk: float = setting(
-        10.0, "most to keep in the user's cache folder, the oldest goes first", unit="GiB", low=0
-    )
+        10.0,
+        "most to keep in the user's cache folder, of frozen stages and of decoded images each; the "
+        "longest unused goes first, and the data set in use stays",
+        unit="GiB", low=0,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

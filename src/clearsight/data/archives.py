@@ -160,6 +160,7 @@ def _records(members: Mapping[str, bytes], layout: Layout, path: Path) -> Record
         classes=classes,
         parts=np.array(parts, "U10"),
         locate=names.__getitem__,
+        files=[name.removeprefix(f"{path}: ") for name in names],
     )
 
 

@@ -61,6 +61,7 @@ def _digits() -> Records:
         classes=tuple("0123456789"),
         parts=np.full(len(pixels), "", "U10"),
         locate=lambda i: f"digits, image {i}",
+        files=[f"digits, image {i}" for i in range(len(pixels))],
     )
 
 
@@ -95,6 +96,7 @@ def _read(path: Path) -> Records:
         classes=classes,
         parts=np.concatenate([parts for _, _, parts in pieces]),
         locate=locate,
+        files=[f"{path.name}, image {i}" for i in range(len(labels))],
     )
 
 

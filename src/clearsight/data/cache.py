@@ -1,156 +1,183 @@
 """Decoded once: the pixels of every data set, memory-mapped from the user's cache.
 
 An entry is `clearsight/decoded/<key>/` in the user's cache folder: `images.npy`, `labels.npy`,
-`ids.npy`, `parts.npy` and `meta.json`. The key is a hash of the source's content, the fitting, this
-format and Pillow's version. Entries appear whole; a damaged one is decoded anew. Any of them may be
-deleted at any time.
+`ids.npy`, `parts.npy`, `files.npy` and `meta.json`. The key is a hash of the source's content, the
+fitting, this format and Pillow's version. Entries appear whole; a damaged one is decoded anew. Any
+of them may be deleted at any time, and the longest unused ones are, to stay within `cache.disk`.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Generator
+import os
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import PIL
-import platformdirs
 
+from clearsight.config.schema import CacheConfig
 from clearsight.data.decoding import Chunk, Findings, decode_records
-from clearsight.data.images import Fit, ImageSet, check_classes, content_id, number_duplicates
-from clearsight.data.records import Records, Report, Source
+from clearsight.data.images import Fit, ImageSet, check_classes, number_by_label
+from clearsight.data.names import printable
+from clearsight.data.records import Records, Source
 from clearsight.errors import DataError, FileError
 from clearsight.files import replacing, write_json
+from clearsight.progress import SILENT, Progress
+from clearsight.runtime.disk_cache import GIB, cache_folder, make_room
 
 OnCorrupt = Callable[[str, str], None]
 """Called with (place, reason) for each image that can't be decoded."""
 
-_FORMAT = 1
-_CHECKED = 500  # images whose pixels are compared with their ids when an entry is opened
+_FORMAT = 2
+_CHECKED = 500  # images whose pixels are hashed again when an entry is opened
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is asked of the cache."""
+
+    source: Source
+    size: int
+    fit: Fit
+    truncated: bool
+    disk: float
+    progress: Progress
+
+    @property
+    def entry(self) -> Path:
+        key = [_FORMAT, PIL.__version__, self.source.fingerprint, self.size, self.fit]
+        text = json.dumps([*key, "truncated"] if self.truncated else key)
+        return cache_folder("decoded") / hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def cached(
     source: Source,
     size: int,
     fit: Fit,
-    report: Report | None = None,
+    *,
+    truncated: bool = False,
+    disk: float = CacheConfig.disk,
+    progress: Progress = SILENT,
     on_corrupt: OnCorrupt | None = None,
 ) -> ImageSet:
     """The source's images, decoded and fitted to `size` px, from the cache where they lie there.
 
     A corrupt image is a `DataError`; with `on_corrupt` it is reported there and left out instead,
-    and the others are not cached. Where the cache can't be written the images stay in memory, and
-    a note says so. The arrays are read-only.
+    and the others are not cached. With `truncated`, damaged ones are used as far as they can be
+    decoded. Other entries make room so that the cache holds `disk` GiB at most, or this data set
+    alone. Where it can't be written the images stay in memory, and a note says so. The arrays are
+    read-only.
     """
-    entry = _entry(source, size, fit)
-    images = _open(entry, source, fit)
+    wanted = _Wanted(source, size, fit, truncated, disk, progress)
+    images = _open(wanted)
     if images is not None:
         return images
     records = source.read()
     counts = np.bincount(records.labels, minlength=len(records.classes))
     check_classes(records.classes, counts.tolist(), source.name)
     try:
-        _write(entry, records, size, fit, report)
+        _write(wanted, records)
     except DataError:
         if on_corrupt is None:
             raise
-        return _decode(source, records, size=size, fit=fit, report=report, on_corrupt=on_corrupt)
+        return _decode(wanted, records, on_corrupt)
     except (FileError, OSError) as error:
-        refuse = on_corrupt or _refuse
-        images = _decode(source, records, size=size, fit=fit, report=report, on_corrupt=refuse)
         reason = error.__cause__ or error
+    else:
+        reason = "another program removed them"
+    images = _open(wanted)
+    if images is None:
+        images = _decode(wanted, records, on_corrupt or _refuse)
         note = f"the decoded images can't be cached and stay in memory ({reason})"
-        return replace(images, notes=(*images.notes, note))
-    images = _open(entry, source, fit)
-    assert images is not None, entry
+        images = replace(images, notes=(*images.notes, note))
     return images
 
 
-def _entry(source: Source, size: int, fit: Fit) -> Path:
-    key = json.dumps([_FORMAT, PIL.__version__, source.fingerprint, size, fit])
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    return platformdirs.user_cache_path("clearsight") / "decoded" / digest[:32]
-
-
-def _open(entry: Path, source: Source, fit: Fit) -> ImageSet | None:
+def _open(wanted: _Wanted) -> ImageSet | None:
     """The entry's images; None where it is absent or damaged."""
+    entry = wanted.entry
     try:
         meta = json.loads((entry / "meta.json").read_text(encoding="utf-8"))
-        labels, ids, parts = (np.load(entry / f"{n}.npy") for n in ("labels", "ids", "parts"))
+        names = ("labels", "ids", "parts", "files")
+        labels, ids, parts, files = arrays = [np.load(entry / f"{name}.npy") for name in names]
         pixels = np.load(entry / "images.npy", mmap_mode="r")
-        if meta["sha256"] != _digest(labels, ids, parts) or len(pixels) != len(ids):
+        sampled = _digest(pixels[i] for i in _sampled(len(pixels)))
+        if meta["sha256"] != _digest(arrays) or meta["pixels"] != sampled:
             return None
-        # All of the pixels would take seconds to hash in a large set: look at some, ends included.
-        for i in np.unique(np.linspace(0, len(ids) - 1, _CHECKED, dtype=np.int64)):
-            if content_id(pixels[i]).encode() != ids[i][:64]:
-                return None
+        classes, notes = tuple(meta["classes"]), tuple(meta["notes"])
+        os.utime(entry / "meta.json")  # used: it goes last when room is made
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
-    for array in (labels, ids, parts):
+    for array in arrays:
         array.flags.writeable = False
     return ImageSet(
         images=pixels,
         labels=labels,
-        classes=tuple(meta["classes"]),
+        classes=classes,
         ids=ids,
         parts=parts,
-        name=source.name,
-        fit=fit,
-        notes=(*source.notes, *meta["notes"]),
+        files=files,
+        name=wanted.source.name,
+        fit=wanted.fit,
+        notes=(*wanted.source.notes, *notes),
     )
 
 
-def _write(entry: Path, records: Records, size: int, fit: Fit, report: Report | None) -> None:
-    with replacing(entry) as folder:
+def _write(wanted: _Wanted, records: Records) -> None:
+    n, size = len(records.labels), wanted.size
+    needed = n * size * size * 3
+    # Mapped from the disk even the largest data set takes little memory: it is kept in any case.
+    make_room([wanted.entry], needed, max(wanted.disk, needed / GIB))
+    with replacing(wanted.entry) as folder:
         folder.mkdir()
         digests: list[str] = []
         findings = Findings()
+        sampled, pixels = _sampled(n), hashlib.sha256()
         # Written in order and not through a memory map: a full disk is then an error, not a signal.
         with (folder / "images.npy").open("wb") as file:
-            _write_header(file, (len(records.labels), size, size, 3))
-            with closing(_chunks(records, size, fit, report, _refuse)) as chunks:
+            _write_header(file, (n, size, size, 3))
+            with closing(_chunks(wanted, records, _refuse)) as chunks:
                 for chunk in chunks:
                     file.write(chunk.pixels.data)
+                    here = np.isin(chunk.positions, sampled)
+                    pixels.update(chunk.pixels[here].data)
                     digests += chunk.ids
                     findings.update(chunk.findings)
-        ids = _ids(digests, records.labels, records.parts)
-        parts = records.parts.astype("U10")
-        for name, array in (("labels", records.labels), ("ids", ids), ("parts", parts)):
+        ids = number_by_label(digests, records.labels, records.parts)
+        parts, files = records.parts.astype("U10"), _files(records)
+        arrays = {"labels": records.labels, "ids": ids, "parts": parts, "files": files}
+        for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array)
         meta = {
             "classes": list(records.classes),
-            "notes": findings.sentences(size, fit),
-            "sha256": _digest(records.labels, ids, parts),
+            "notes": findings.sentences(size, wanted.fit),
+            "sha256": _digest(arrays.values()),
+            "pixels": pixels.hexdigest(),
         }
         write_json(folder / "meta.json", meta)
 
 
-def _decode(
-    source: Source,
-    records: Records,
-    *,
-    size: int,
-    fit: Fit,
-    report: Report | None,
-    on_corrupt: OnCorrupt,
-) -> ImageSet:
+def _decode(wanted: _Wanted, records: Records, on_corrupt: OnCorrupt) -> ImageSet:
     """The records' images in memory, without the corrupt ones."""
     pixels: list[np.ndarray] = []
     positions: list[int] = []
     digests: list[str] = []
     findings = Findings()
-    for chunk in _chunks(records, size, fit, report, on_corrupt):
+    for chunk in _chunks(wanted, records, on_corrupt):
         pixels.append(chunk.pixels)
         positions += chunk.positions
         digests += chunk.ids
         findings.update(chunk.findings)
+    name = wanted.source.name
     if not positions:
-        raise DataError(f"{source.name}: none of its images can be decoded; replace the files")
+        raise DataError(f"{name}: none of its images can be decoded; replace the files")
     labels, parts = records.labels[positions], records.parts[positions].astype("U10")
-    images, ids = np.concatenate(pixels), _ids(digests, labels, parts)
-    for array in (images, labels, ids, parts):
+    images, files = np.concatenate(pixels), _files(records)[positions]
+    ids = number_by_label(digests, labels, parts)
+    for array in (images, labels, ids, parts, files):
         array.flags.writeable = False
     return ImageSet(
         images=images,
@@ -158,43 +185,48 @@ def _decode(
         classes=records.classes,
         ids=ids,
         parts=parts,
-        name=source.name,
-        fit=fit,
-        notes=(*source.notes, *findings.sentences(size, fit)),
+        files=files,
+        name=name,
+        fit=wanted.fit,
+        notes=(*wanted.source.notes, *findings.sentences(wanted.size, wanted.fit)),
     )
 
 
-def _chunks(
-    records: Records, size: int, fit: Fit, report: Report | None, on_corrupt: OnCorrupt
-) -> Generator[Chunk]:
+def _chunks(wanted: _Wanted, records: Records, on_corrupt: OnCorrupt) -> Generator[Chunk]:
     """The decoded chunks. Closed early, as after an error, it also ends the work in threads."""
-    done = 0
-    with closing(decode_records(records, size, fit)) as chunks:
+    decoding = decode_records(records, wanted.size, wanted.fit, truncated=wanted.truncated)
+    with (
+        wanted.progress.task("decoding", len(records.labels)) as advance,
+        closing(decoding) as chunks,
+    ):
         for chunk in chunks:
             for place, reason in chunk.corrupt:
                 on_corrupt(place, reason)
             yield chunk
-            done += len(chunk.ids) + len(chunk.corrupt)
-            if report is not None:
-                report("decoding", done, len(records.labels))
+            advance(len(chunk.ids) + len(chunk.corrupt))
 
 
 def _refuse(place: str, reason: str) -> None:
     raise DataError(f"{place}: {reason} (`clearsight audit` lists all such files)")
 
 
-def _ids(digests: list[str], labels: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """Ids, duplicates numbered by part and label, so that the order of files changes nothing."""
-    order = np.lexsort((labels, parts))
-    ids = np.empty(len(digests), "S72")
-    ids[order] = number_duplicates([digests[i] for i in order])
-    return ids
+def _files(records: Records) -> np.ndarray:
+    """text [N]: the records' files, with escapes for what can't be printed."""
+    if not len(records.files):
+        return np.full(len(records.labels), "", "U1")
+    return np.array([f if f.isprintable() else printable(f) for f in records.files], "U")
 
 
-def _digest(*arrays: np.ndarray) -> str:
+def _sampled(n: int) -> np.ndarray:
+    """Positions of the images whose pixels are checked, of `n`: all of them would take seconds in
+    a large set. The ends are among them."""
+    return np.unique(np.linspace(0, n - 1, min(n, _CHECKED), dtype=np.int64))
+
+
+def _digest(arrays: Iterable[np.ndarray]) -> str:
     digest = hashlib.sha256()
     for array in arrays:
-        digest.update(array.tobytes())
+        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
     return digest.hexdigest()
 
 

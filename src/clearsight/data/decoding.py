@@ -4,51 +4,42 @@
 all cores.
 """
 
-import io
 import os
-import struct
 from collections import Counter
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
-from PIL import (
-    BmpImagePlugin,
-    ExifTags,
-    GifImagePlugin,
-    Image,
-    ImageOps,
-    JpegImagePlugin,
-    PngImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import ExifTags, Image
 
-from clearsight.data.images import Fit, content_id, fit_image
+from clearsight.data.formats import (
+    Loaded,
+    UnusableError,
+    cannot_decode,
+    check_size,
+    header_size,
+    load_image,
+    quiet,
+    read_file,
+)
+from clearsight.data.images import Fit, content_id, fit_image, strips
 from clearsight.data.records import Records
 from clearsight.errors import DataError
 
-MAX_MEGAPIXELS = 64
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif")
-
-# Opened by their own class and not by Image.open: that one refuses a huge image without telling
-# its width and height, and warns on stderr below our limit. It is also the allow-list of formats.
-_FORMATS = {
-    b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
-    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
-    b"RIFF": WebPImagePlugin.WebPImageFile,
-    b"BM": BmpImagePlugin.BmpImageFile,
-    b"GIF8": GifImagePlugin.GifImageFile,
-}
-# What Pillow's readers raise on damaged files, by their source.
-_DAMAGED = (
-    OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError, struct.error,
-    Image.DecompressionBombError,
-)  # fmt: skip
 _CHUNK = 256  # images, at most
 _LOOKED_AT = 32  # images by which the size of a data set is judged
+_UPRIGHT = {  # EXIF 2.32, tag 0x0112
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass
@@ -87,7 +78,7 @@ class Findings:
 @dataclass(frozen=True)
 class Chunk:
     """Consecutive decoded images: pixels uint8 [n, S, S, 3], their positions in the records and
-    their content ids; `corrupt` holds (place, reason) of those that are missing here."""
+    the content ids of the originals; `corrupt` holds (place, reason) of those missing here."""
 
     pixels: np.ndarray
     positions: list[int]
@@ -96,143 +87,176 @@ class Chunk:
     findings: Findings
 
 
-def read_image(encoded: bytes | Path, name: str) -> Image.Image:
+def read_image(encoded: bytes | Path, name: str, *, truncated: bool = False) -> Image.Image:
     """One image file, or its bytes, as an upright RGB image of 8 bits per channel.
 
-    PNG, JPEG, WebP, BMP and GIF (of moving pictures the first frame), known by their content. EXIF
-    rotation is applied, transparency lies on white, 16-bit values keep their high byte. Raises
-    `DataError`, naming `name`, for anything else, for damaged files, and above 64 megapixels,
-    which is known from the header alone.
+    PNG, JPEG, WebP, BMP, GIF, TIFF, AVIF, PPM and PGM (of several pictures the first), known by
+    their content. EXIF rotation is applied, transparency lies on white, 16-bit values keep their
+    high byte; a JPEG above 16 megapixels is decoded at a reduced scale, see
+    `formats.load_image`. With `truncated`, what can be decoded of a damaged file is used.
+
+    Raises `DataError`, naming `name`, for anything else, for damaged files, and above 64 megapixels
+    (WebP and AVIF 32) or an aspect of 64, which are known from the header alone.
     """
-    try:
-        return _decode(encoded, Findings())
-    except _UnusableError as error:
-        raise DataError(f"{name}: {error}") from error
+    return _read(encoded, name, truncated)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """An opened Pillow image as `read_image` would give its file. Raises `DataError`."""
-    try:
-        return _decode(image, Findings())
-    except _UnusableError as error:
-        raise DataError(f"the image given {error}") from error
+    return _read(image, "the image given", False, between=" ")
 
 
 def longest_side(records: Records) -> int:
     """The longer side, in px, of the largest among a few of the records' images; at least 32."""
     sides = [32]
-    for i in range(0, len(records.images), max(1, len(records.images) // _LOOKED_AT)):
-        try:
-            sides += _decode(records.images[i], Findings()).size
-        except _UnusableError:  # reported when it is decoded for good
-            continue
+    with quiet:
+        for i in range(0, len(records.images), max(1, len(records.images) // _LOOKED_AT)):
+            item = records.images[i]
+            try:
+                sides += (
+                    item.shape[:2] if isinstance(item, np.ndarray) else header_size(_bytes(item))
+                )
+            except UnusableError:  # reported when it is decoded
+                continue
     return max(sides)
 
 
-def decode_records(records: Records, size: int, fit: Fit) -> Generator[Chunk]:
+def decode_records(
+    records: Records, size: int, fit: Fit, *, truncated: bool = False
+) -> Generator[Chunk]:
     """The records' images, fitted, in order, in chunks decoded on all cores.
 
     Threads are enough: Pillow works outside the interpreter's lock.
     """
     n, cores = len(records.images), os.cpu_count() or 1
     step = min(_CHUNK, max(1, n // (8 * cores)))  # some for every core, in a small set too
+
+    def decode(start: int) -> Chunk:
+        with quiet:
+            return _decode_chunk(records, range(start, min(start + step, n)), size, fit, truncated)
+
     with ThreadPoolExecutor(cores) as pool:
-        yield from pool.map(
-            lambda start: _decode_chunk(records, range(start, min(start + step, n)), size, fit),
-            range(0, n, step),
-        )
+        yield from pool.map(decode, range(0, n, step))
 
 
-def _decode_chunk(records: Records, span: range, size: int, fit: Fit) -> Chunk:
+def _decode_chunk(records: Records, span: range, size: int, fit: Fit, truncated: bool) -> Chunk:
     images = records.images[span.start : span.stop]
     pixels = np.empty((len(images), size, size, 3), np.uint8)
     findings = Findings()
     positions: list[int] = []
     ids: list[str] = []
     corrupt: list[tuple[str, str]] = []
-    for position, item in zip(span, images, strict=True):
-        try:
-            rgb = _decode(item, findings)
-        except _UnusableError as error:
-            corrupt.append((records.locate(position), str(error)))
-            continue
-        row = pixels[len(ids)]
-        row[:] = fit_image(rgb, size, fit)
-        positions.append(position)
-        ids.append(content_id(row))
+    with ExitStack() as held:
+        for position, item in zip(span, images, strict=True):
+            try:
+                ids.append(_fit(item, pixels[len(ids)], fit, findings, held, truncated))
+                positions.append(position)
+            except UnusableError as error:
+                corrupt.append((records.locate(position), str(error)))
+            finally:
+                held.close()
     return Chunk(pixels[: len(ids)], positions, ids, corrupt, findings)
 
 
-class _UnusableError(Exception):
-    """Why an image can't be used, and what to do, as the end of a sentence."""
+def _fit(
+    item: bytes | Path | np.ndarray,
+    row: np.ndarray,
+    fit: Fit,
+    findings: Findings,
+    held: ExitStack,
+    truncated: bool,
+) -> str:
+    """Puts an image into `row`, uint8 [S, S, 3]; returns the content id of the original."""
+    rgb, size = _decode(item, findings, held, truncated), len(row)
+    row[:] = fit_image(rgb, size, fit)
+    return content_id(row if rgb.size == (size, size) else rgb)
 
 
-def _decode(encoded: bytes | Path | np.ndarray | Image.Image, findings: Findings) -> Image.Image:
-    if isinstance(encoded, np.ndarray):
-        return _convert(Image.fromarray(encoded), findings)
+def _read(
+    item: bytes | Path | Image.Image, name: str, truncated: bool, between: str = ": "
+) -> Image.Image:
     try:
-        if isinstance(encoded, Image.Image):
-            encoded.load()
-            return _convert(encoded, findings)
-        if isinstance(encoded, bytes):
-            return _decode_file(io.BytesIO(encoded), findings)
-        with encoded.open("rb") as file:
-            return _decode_file(file, findings)
-    except _DAMAGED as error:
-        if isinstance(error, OSError) and error.errno:  # the system's, not Pillow's
-            raise _UnusableError(
-                f"can't be read ({error.strerror}); check its path and permissions"
-            ) from error
-        raise _UnusableError(
-            f"can't be decoded ({error}); replace the file or remove it"
-        ) from error
+        with quiet, ExitStack() as held:
+            return _decode(item, Findings(), held, truncated)
+    except UnusableError as error:
+        raise DataError(f"{name}{between}{error}") from error
 
 
-def _decode_file(file: BinaryIO, findings: Findings) -> Image.Image:
-    head = file.read(16)
-    file.seek(0)
-    plugin = next((p for signature, p in _FORMATS.items() if head.startswith(signature)), None)
-    if plugin is None:
-        found = "an empty file" if not head else "no PNG, JPEG, WebP, BMP or GIF image"
-        raise _UnusableError(f"is {found}; replace the file or remove it")
-    image = plugin(file)
-    width, height = image.size
-    if width * height > MAX_MEGAPIXELS * 1_000_000:
-        raise _UnusableError(
-            f"has {width:,} × {height:,} pixels, over the limit of {MAX_MEGAPIXELS} megapixels; "
-            "scale it down or remove it"
-        )
+def _decode(
+    item: bytes | Path | np.ndarray | Image.Image,
+    findings: Findings,
+    held: ExitStack,
+    truncated: bool,
+) -> Image.Image:
+    """An image as upright RGB; `held` as in `formats.load_image`. Raises `UnusableError`."""
+    try:
+        return _convert(_load(item, held, truncated), findings)
+    except UnusableError:
+        raise
+    except Exception as error:  # Pillow raises anything on damaged files and strange modes
+        raise cannot_decode(error) from error
+
+
+def _load(
+    item: bytes | Path | np.ndarray | Image.Image, held: ExitStack, truncated: bool
+) -> Loaded:
+    if isinstance(item, np.ndarray):
+        image = Image.fromarray(item)
+    elif isinstance(item, Image.Image):
+        image = item
+    else:
+        return load_image(_bytes(item), held, truncated=truncated)
+    check_size(image.size)
     image.load()
-    return _convert(image, findings)
+    return Loaded(image, image.size)
 
 
-def _convert(image: Image.Image, findings: Findings) -> Image.Image:
-    """Any Pillow image as upright RGB."""
-    findings.sizes[image.size] += 1
+def _bytes(item: bytes | Path) -> bytes:
+    return item if isinstance(item, bytes) else read_file(item)
+
+
+def _convert(loaded: Loaded, findings: Findings) -> Image.Image:
+    """Any picture as upright RGB."""
+    image = loaded.image
+    findings.sizes[loaded.size] += 1
     findings.modes[image.mode] += 1
+    if loaded.partial:
+        findings.changes["damaged, used as far as they can be decoded"] += 1
     if image.mode == "RGB" and not image.info:
         return image
-    if _orientation(image) != 1:
-        findings.changes["turned upright as their EXIF data say"] += 1
-        image = ImageOps.exif_transpose(image)
+    turn = _UPRIGHT.get(_orientation(image))
     if image.mode.startswith("I;16"):
         # Pillow's own conversion clips at 255. The high byte is what it keeps of 16-bit colour.
         findings.changes["brought from 16 to 8 bits"] += 1
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
-        raise _UnusableError(
+        raise UnusableError(
             f"has mode {image.mode}, values without a fixed range; scale them to 8 bits"
         )
     if image.has_transparency_data:
         findings.changes["transparency laid on white"] += 1
-        white = Image.new("RGBA", image.size, "white")
-        white.alpha_composite(image.convert("RGBA"))
-        image = white
-    return image.convert("RGB")
+        image = _on_white(image)
+    elif image.mode != "RGB":
+        image = image.convert("RGB")
+    if turn is not None:
+        findings.changes["turned upright as their EXIF data say"] += 1
+        image = image.transpose(turn)
+    return image
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    opaque, top = Image.new("RGB", image.size), 0
+    for strip in strips(image):
+        white = Image.new("RGBA", strip.size, "white")
+        white.alpha_composite(strip.convert("RGBA"))
+        opaque.paste(white.convert("RGB"), (0, top))
+        top += strip.size[1]
+    return opaque
 
 
 def _orientation(image: Image.Image) -> int:
+    """1 to 8; what damaged EXIF data don't say is 1."""
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except _DAMAGED:
-        return 1  # damaged EXIF data say nothing, but the picture is whole
+    except Exception:  # of Pillow's readers; the picture is whole
+        return 1

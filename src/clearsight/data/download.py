@@ -8,16 +8,21 @@ import urllib.request
 from pathlib import Path
 from typing import BinaryIO
 
-from clearsight.data.records import Report
 from clearsight.errors import DataNotFoundError, FileError
 from clearsight.files import replacing
+from clearsight.progress import SILENT, Progress
 
 PATIENCE = 10.0
 _BLOCK = 1 << 18
 
 
 def download(
-    url: str, path: Path, md5: str, report: Report | None = None, patience: float = PATIENCE
+    url: str,
+    path: Path,
+    md5: str,
+    *,
+    progress: Progress = SILENT,
+    patience: float = PATIENCE,
 ) -> None:
     """The file at `url` as `path`, if its MD5 checksum is `md5`.
 
@@ -28,7 +33,7 @@ def download(
     with _open(url, patience) as response:
         try:
             with replacing(path) as temporary, temporary.open("wb") as file:
-                _transfer(response, file, url, md5, report)
+                _transfer(response, file, url, md5, progress)
         except (FileError, OSError) as error:
             raise DataNotFoundError(
                 f"{path} can't be written ({error.__cause__ or error})"
@@ -36,17 +41,17 @@ def download(
 
 
 def _transfer(
-    response: http.client.HTTPResponse, file: BinaryIO, url: str, md5: str, report: Report | None
+    response: http.client.HTTPResponse, file: BinaryIO, url: str, md5: str, progress: Progress
 ) -> None:
     total = int(response.headers.get("Content-Length") or 0)
     digest = hashlib.md5(usedforsecurity=False)
     done = 0
-    while block := _read(response, url):
-        file.write(block)
-        digest.update(block)
-        done += len(block)
-        if report is not None:
-            report("downloading", done, max(total, done))
+    with progress.task("downloading", total) as advance:
+        while block := _read(response, url):
+            file.write(block)
+            digest.update(block)
+            done += len(block)
+            advance(len(block))
     if digest.hexdigest() != md5:
         raise DataNotFoundError(
             f"{url} gave {done:,} bytes with the MD5 checksum {digest.hexdigest()}, expected {md5}"

@@ -36,7 +36,7 @@ class _Listing:
     files: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
-    stamps: list[tuple[int, int]] = field(default_factory=list)  # bytes, mtime in ns
+    stamps: list[tuple[int, ...]] = field(default_factory=list)
     links: int = 0
 
     def add(self, part: str, label: str, files: _Files) -> None:
@@ -49,7 +49,7 @@ class _Listing:
                     "check the file"
                 ) from error
             self.files.append(file)
-            self.stamps.append((status.st_size, status.st_mtime_ns))
+            self.stamps.append(_stamp(status))
             self.links += entry.is_symlink()
         self.labels += [label] * len(files)
         self.parts += [part] * len(files)
@@ -63,7 +63,7 @@ def folder_source(folder: Path) -> Source:
     text; the images of a class may lie in folders below it. Left out and noted: hidden files and
     what systems add, what clearsight wrote, files that are no images by their suffix, linked
     folders that lead back, and whatever lies outside of the class folders. The fingerprint is over
-    each file's path, size and time of change, for reading them all would take as long as decoding.
+    each file's path and `_stamp`, for reading them all would take as long as decoding.
 
     Raises `DataError` for an empty class folder, for a part without labels in place of train, for
     classes that train lacks, and for folders whose names mean the same class or part.
@@ -96,13 +96,20 @@ def folder_source(folder: Path) -> Source:
     if listing.links:
         notes.append(f"{listing.links:,} of {len(listing.files):,} images are links to files")
     classes = tuple(found["train" if parts else ""])
-    content = [listing.files, listing.labels, listing.parts, listing.stamps]
+    place = str(folder.resolve())
+    content = [place, listing.files, listing.labels, listing.parts, listing.stamps]
     return Source(
         name=printable(folder.resolve().name),
         fingerprint=hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest(),
         read=lambda: _records(folder, classes, listing),
         notes=(*notes, *passed.notes()),
     )
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    """What changes with a file's content. `cp -p` and `rsync -t` keep the size and the time of the
+    last change to the content; nobody can set the time of the last change to the file itself."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
 
 
 def _records(folder: Path, classes: tuple[str, ...], listing: _Listing) -> Records:
@@ -113,6 +120,7 @@ def _records(folder: Path, classes: tuple[str, ...], listing: _Listing) -> Recor
         classes=classes,
         parts=np.array(listing.parts, "U10"),
         locate=lambda i: printable(folder / listing.files[i]),
+        files=listing.files,
     )
 
 

@@ -1,7 +1,7 @@
 """`ImageSet`: labelled images of one size as uint8 pixels, with an id per image."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,9 +20,12 @@ class ImageSet:
     - `images`: uint8 [N, H, W, 3], RGB, 0–255; may be memory-mapped
     - `labels`: int64 [N], 0 … K-1
     - `classes`: K names
-    - `ids`: bytes [N]: SHA-256 of pixels and shape, in hex; exact duplicates get `-2`, `-3` …
+    - `ids`: bytes [N]: SHA-256 of the original's pixels and shape, in hex, upright and before
+      fitting; exact duplicates get `-2`, `-3` …
     - `parts`: [N], which part the source itself puts an image in: `train`, `validation`, `test`,
       or `""` where it does not say
+    - `files`: text [N], the source's own name of each image: its path within the data set, or file
+      and row; `""` where it has none
     - `name`: the data set's name; `size`, `fit`: how images were fitted
     - `notes`: what reading the source had to report, a sentence each (stray files, modes, …)
     """
@@ -34,14 +37,17 @@ class ImageSet:
     parts: np.ndarray
     name: str
     fit: Fit = "letterbox"
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    files: np.ndarray = field(default_factory=lambda: np.empty(0, "U1"))
 
     def __post_init__(self) -> None:
         n = len(self.images)
+        if not len(self.files):
+            object.__setattr__(self, "files", np.full(n, "", "U1"))
         assert self.images.dtype == np.uint8, self.images.dtype
         assert self.images.ndim == 4, self.images.shape
         assert self.images.shape[3] == 3, self.images.shape
-        assert len(self.labels) == len(self.ids) == len(self.parts) == n
+        assert len(self.labels) == len(self.ids) == len(self.parts) == len(self.files) == n
 
     def __len__(self) -> int:
         return len(self.images)
@@ -60,6 +66,24 @@ def content_ids(images: np.ndarray) -> np.ndarray:
     return number_duplicates([content_id(image) for image in images])
 
 
+def fitted_ids(images: ImageSet) -> np.ndarray:
+    """bytes [N]: the ids by the rule up to split format 1, which hashed the pixels after fitting.
+
+    They equal `images.ids` where the originals have the size already.
+    """
+    digests = [content_id(image) for image in images.images]
+    return number_by_label(digests, images.labels, images.parts)
+
+
+def number_by_label(digests: Sequence[str], labels: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Ids, bytes [N]: duplicates numbered by part and label, so that the order of files changes
+    nothing."""
+    order = np.lexsort((labels, parts))
+    ids = np.empty(len(digests), "S72")
+    ids[order] = number_duplicates([digests[i] for i in order])
+    return ids
+
+
 def number_duplicates(digests: Sequence[str]) -> np.ndarray:
     """Ids, bytes [N], of content ids: every repeated one gets `-2`, `-3` … in the order given."""
     seen: dict[str, int] = {}
@@ -70,11 +94,28 @@ def number_duplicates(digests: Sequence[str]) -> np.ndarray:
     return np.array(ids, dtype="S72")
 
 
-def content_id(image: np.ndarray) -> str:
-    """SHA-256 in hex of one image's shape and uint8 pixels."""
-    digest = hashlib.sha256(repr(image.shape).encode())
-    digest.update(np.ascontiguousarray(image).tobytes())
+def content_id(image: np.ndarray | Image.Image) -> str:
+    """SHA-256 in hex of the shape, (H, W, 3), and the uint8 pixels of one RGB image."""
+    if isinstance(image, np.ndarray):
+        digest = hashlib.sha256(repr(image.shape).encode())
+        digest.update(np.ascontiguousarray(image).data)
+        return digest.hexdigest()
+    width, height = image.size
+    digest = hashlib.sha256(repr((height, width, 3)).encode())
+    for strip in strips(image):  # the pixels of a large one are not in memory twice
+        digest.update(np.asarray(strip).data)
     return digest.hexdigest()
+
+
+def strips(image: Image.Image) -> Iterator[Image.Image]:
+    """The image, cut into pieces of its full width and about a megapixel, from the top."""
+    width, height = image.size
+    rows = max(1, 2**20 // width)
+    if rows >= height:
+        yield image
+        return
+    for top in range(0, height, rows):
+        yield image.crop((0, top, width, min(top + rows, height)))
 
 
 def fit_image(image: Image.Image, size: int, fit: Fit) -> np.ndarray:
@@ -86,10 +127,11 @@ def fit_image(image: Image.Image, size: int, fit: Fit) -> np.ndarray:
 
     Bicubic with antialiasing (Pillow's), the same for training and inference.
     """
-    if image.size == (size, size):
-        return np.asarray(image.convert("RGB"))
-    image = image.convert("RGB")
+    if image.mode != "RGB":
+        image = image.convert("RGB")
     width, height = image.size
+    if image.size == (size, size):
+        return np.asarray(image)
     if fit == "stretch":
         return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
     scale = (min if fit == "letterbox" else max)(size / width, size / height)

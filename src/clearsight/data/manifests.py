@@ -1,8 +1,9 @@
 """The shape of a split's manifest, checked before anything in it is used."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
+from clearsight.data.images import Fit
 from clearsight.data.names import PARTS, printable
 from clearsight.errors import DataError
 
@@ -53,7 +54,7 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "format": (_is_count, "a whole number"),
     "source": (_is_text, "text"),
     "size": (_is_count, "a number of pixels"),
-    "fit": (_is_text, "text"),
+    "fit": (lambda value: value in get_args(Fit), f"one of {', '.join(get_args(Fit))}"),
     "seed": (_is_count, "a whole number"),
     "subset": (lambda value: value is None or _is_count(value), "a number of images, or null"),
     "fractions": (lambda value: isinstance(value, dict), "a table"),

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def parquet_source(
     return Source(
         name=name,
         fingerprint=json.dumps(content),
-        read=lambda: _read(files, parts, name),
+        read=lambda: _read(files, within, parts, name),
         notes=tuple(notes),
     )
 
@@ -98,26 +98,34 @@ def _part(within: PurePath, file: str) -> str:
     return told.pop() if told else ""
 
 
-def _read(files: Sequence[Path], file_parts: Sequence[str], name: str) -> Records:
+def _read(
+    files: Sequence[Path], within: Sequence[PurePath], file_parts: Sequence[str], name: str
+) -> Records:
     tables = [_table(file) for file in files]
-    images = [image for encoded, _, _ in tables for image in encoded]
-    if len({labels.dtype.kind for _, labels, _ in tables}) > 1:
+    images = [image for table in tables for image in table.images]
+    if len({table.labels.dtype.kind for table in tables}) > 1:
         raise DataError(
             f"{name}: some of its parquet files have whole numbers as labels and some have class "
             "names; give files of one data set"
         )
-    values = np.concatenate([labels for _, labels, _ in tables])
-    names = {classes for _, _, classes in tables}
+    values = np.concatenate([table.labels for table in tables])
+    names = {table.classes for table in tables}
     if len(names) > 1:
         raise DataError(
             f"{name}: its parquet files list different class names in their metadata; "
             "give files of one data set"
         )
-    starts = np.cumsum([0] + [len(labels) for _, labels, _ in tables])
+    starts = np.cumsum([0] + [len(table.labels) for table in tables])
 
     def locate(i: int) -> str:
         file = int(np.searchsorted(starts, i, side="right")) - 1
         return f"{printable(files[file])}, row {i - starts[file]}"
+
+    own_names = [
+        path or f"{file}, row {row}"
+        for file, table in zip(within, tables, strict=True)
+        for row, path in enumerate(table.paths)
+    ]
 
     classes = names.pop()
     if classes is None or values.dtype.kind == "U":
@@ -127,11 +135,30 @@ def _read(files: Sequence[Path], file_parts: Sequence[str], name: str) -> Record
         labels = values
         check_labels(labels, len(classes), locate)
     parts = np.repeat(np.array(file_parts, "U10"), np.diff(starts))
-    return Records(images=images, labels=labels, classes=classes, parts=parts, locate=locate)
+    return Records(
+        images=images,
+        labels=labels,
+        classes=classes,
+        parts=parts,
+        locate=locate,
+        files=own_names,
+    )
 
 
-def _table(file: Path) -> tuple[list[bytes], np.ndarray, tuple[str, ...] | None]:
-    """Encoded images, labels (int64 or text) and class names (None without) of one file."""
+class _Table(NamedTuple):
+    """What one file holds of N images.
+
+    - `images`: encoded; `paths`: the file that each was made of, `""` where that is not said
+    - `labels`: int64 or text [N]; `classes`: their names, None without
+    """
+
+    images: list[bytes]
+    paths: list[str]
+    labels: np.ndarray
+    classes: tuple[str, ...] | None
+
+
+def _table(file: Path) -> _Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -149,7 +176,7 @@ def _table(file: Path) -> tuple[list[bytes], np.ndarray, tuple[str, ...] | None]
             if schema.names.count(column) > 1:
                 raise DataError(f"{place}: found the column {column} twice; drop one")
         table = pq.read_table(file, columns=[image, label], partitioning=None)
-        encoded = _encoded(table[image], image, place)
+        encoded, paths = _encoded(table[image], image, place), _paths(table[image])
         values = _values(table[label], label, place)
     # What pyarrow raises on damaged files: its own errors, and Python's on text that is no UTF-8.
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, MemoryError) as error:
@@ -157,7 +184,7 @@ def _table(file: Path) -> tuple[list[bytes], np.ndarray, tuple[str, ...] | None]
             f"{place}: can't be read as parquet ({printable(str(error))[:200]}); "
             "replace the file or remove it"
         ) from error
-    return encoded, values, _class_names(schema.metadata, label, place)
+    return _Table(encoded, paths, values, _class_names(schema.metadata, label, place))
 
 
 def _encoded(column: "pa.ChunkedArray", name: str, place: str) -> list[bytes]:
@@ -179,6 +206,17 @@ def _encoded(column: "pa.ChunkedArray", name: str, place: str) -> list[bytes]:
         )
     _check_filled(column, name, place)
     return column.to_pylist()
+
+
+def _paths(column: "pa.ChunkedArray") -> list[str]:
+    """The field `path` beside the field `bytes`, as Hugging Face's `datasets` writes it."""
+    import pyarrow as pa
+
+    kind = column.type
+    at = kind.get_field_index("path") if pa.types.is_struct(kind) else -1
+    if at < 0 or not pa.types.is_string(kind.field(at).type):
+        return [""] * len(column)
+    return [path or "" for path in column.flatten()[at].to_pylist()]
 
 
 def _values(column: "pa.ChunkedArray", name: str, place: str) -> np.ndarray:

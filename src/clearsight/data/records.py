@@ -1,6 +1,7 @@
 """What the readers of files give to the cache: a `Source`, and the `Records` it holds."""
 
 import hashlib
+import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,9 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from clearsight.errors import DataError
-
-Report = Callable[[str, int, int], None]
-"""Called with (what is being done, done so far, total), from the calling thread."""
 
 PARTS = {
     "train": "train",
@@ -31,7 +29,8 @@ class Records:
     - `images`: N encoded images, each as bytes, as its file's path, or as pixels: uint8 [H, W],
       [H, W, 3] or [H, W, 4]
     - `labels`: int64 [N], 0 … K-1; `classes`: K names; `parts`: [N], as in `ImageSet`
-    - `locate`: the place of image i as messages name it, such as `train/cat/1.png`
+    - `locate`: the place of image i as messages name it, such as `pets/train/cat/1.png`
+    - `files`: the source's own name of each image, as in `ImageSet`; empty where it has none
     """
 
     images: Sequence[bytes | Path | np.ndarray]
@@ -39,6 +38,7 @@ class Records:
     classes: tuple[str, ...]
     parts: np.ndarray
     locate: Callable[[int], str]
+    files: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +84,8 @@ def file_digests(files: Sequence[Path], algorithm: str = "sha256") -> list[str]:
 
     def digest(path: Path) -> str:
         try:
+            if not stat.S_ISREG(path.stat().st_mode):  # opening one could wait for ever
+                raise DataError(f"{path}: is no regular file; give the data file itself")
             with path.open("rb") as file:
                 return hashlib.file_digest(file, algorithm).hexdigest()
         except OSError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import platformdirs
 
+from clearsight.config.schema import CacheConfig
 from clearsight.data.archives import (
     LAYOUTS,
     Layout,
@@ -21,8 +22,9 @@ from clearsight.data.folders import folder_source
 from clearsight.data.images import Fit, ImageSet
 from clearsight.data.names import printable
 from clearsight.data.parquet import parquet_folder, parquet_source
-from clearsight.data.records import Report, Source
+from clearsight.data.records import Source
 from clearsight.errors import DataError, DataNotFoundError
+from clearsight.progress import SILENT, Progress
 
 DEFAULT_SIZE = 32
 OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/"
@@ -34,9 +36,11 @@ def load_images(
     size: int | None = None,
     up_to: int | None = None,
     fit: Fit = "letterbox",
+    truncated: bool = False,
+    cache_disk: float = CacheConfig.disk,
     data_dir: str | Path | None = None,
     download: bool = True,
-    progress: Report | None = None,
+    progress: Progress = SILENT,
     on_corrupt: OnCorrupt | None = None,
 ) -> ImageSet:
     """The images of `source`, fitted to `size` px (default 32), decoded once into the user's cache.
@@ -50,15 +54,19 @@ def load_images(
     - the path of a parquet or `.npz` file, an official CIFAR archive, or a folder: parquet files,
       an extracted archive, or class folders. A relative path is also looked for on the search path
 
-    `progress` is called with what is being done, how much is done, and the total. A corrupt image
-    is a `DataError`; with `on_corrupt`, called with its place and the reason, it is left out.
+    A corrupt image is a `DataError`; with `on_corrupt`, called with its place and the reason, it is
+    left out. With `truncated`, a damaged one is used as far as it can be decoded. Decoded images of
+    other data sets, the longest unused first, go where the cache would exceed `cache_disk` GiB.
 
     Raises `DataNotFoundError` where there is no such data, `DataError` where it can't be used.
     """
     found = find_source(source, data_dir=data_dir, download=download, progress=progress)
     if size is None:
         size = DEFAULT_SIZE if up_to is None else min(up_to, longest_side(found.read()))
-    return cached(found, size, fit, progress, on_corrupt)
+    return cached(
+        found, size, fit, truncated=truncated, disk=cache_disk, progress=progress,
+        on_corrupt=on_corrupt,
+    )  # fmt: skip
 
 
 def search_path(data_dir: str | Path | None = None) -> list[Path]:
@@ -77,7 +85,7 @@ def find_source(
     *,
     data_dir: str | Path | None = None,
     download: bool = True,
-    progress: Report | None = None,
+    progress: Progress = SILENT,
 ) -> Source:
     """What `load_images` would read, as a `Source`: found, or downloaded, but not read yet."""
     if source == "digits":
@@ -126,7 +134,7 @@ def _open_folder(folder: Path) -> Source:
 
 
 def _find_published(
-    layout: Layout, places: list[Path], download: bool, progress: Report | None
+    layout: Layout, places: list[Path], download: bool, progress: Progress
 ) -> Source:
     for place in places:
         for name in (layout.name, layout.archive, layout.folder):
@@ -139,7 +147,7 @@ def _find_published(
         raise DataNotFoundError(f"{looked}, and found none; {_ways_out(layout.name)}")
     archive = _downloads() / layout.archive
     try:
-        fetch(OFFICIAL_URL + layout.archive, archive, layout.md5, progress)
+        fetch(OFFICIAL_URL + layout.archive, archive, layout.md5, progress=progress)
     except DataNotFoundError as error:
         raise DataNotFoundError(
             f"{looked}, found none, and couldn't download it: {error}; {_ways_out(layout.name)}"

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from clearsight.config.schema import DataConfig
-from clearsight.data.images import ImageSet
+from clearsight.data.images import ImageSet, fitted_ids
 from clearsight.data.manifests import check_manifest
 from clearsight.data.names import PARTS, listed
 from clearsight.errors import ConfigError, DataError
 
-_FORMAT = 1
+_FORMAT = 2
+_FITTED_IDS_FORMAT = 1  # hashed the pixels after fitting; still read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,38 +115,28 @@ def manifest(images: ImageSet, split: Split, config: DataConfig) -> dict[str, An
     """The split as JSON-able values: what a run keeps, and `from_manifest` reads.
 
     `parts` holds of each part `how`, and `ids` and `labels` in order; `counts` the images of each
-    class; `hash` is the SHA-256 over everything else.
+    class; `hash` is the SHA-256 over everything else but `size` and `fit`, which change no part.
     """
-    content: dict[str, Any] = {
-        "format": _FORMAT,
-        "source": images.name,
-        "size": images.size,
-        "fit": images.fit,
-        "seed": config.seed,
-        "subset": config.subset,
-        "fractions": {"validation": config.validation, "test": config.test},
-        "classes": list(images.classes),
-        "counts": {part: _counts(images, getattr(split, part)) for part in PARTS},
-        "parts": {
-            part: {
-                "how": split.sources[part],
-                "ids": [i.decode() for i in images.ids[getattr(split, part)].tolist()],
-                "labels": images.labels[getattr(split, part)].tolist(),
-            }
-            for part in PARTS
-        },
-    }
-    return {**content, "hash": _hash(content)}
+    return _manifest(images, split, config, _FORMAT, images.ids)
+
+
+def has_hash(images: ImageSet, split: Split, config: DataConfig, recorded: str) -> bool:
+    """Whether the split is the one whose manifest had the hash `recorded`, in any format."""
+    if _manifest(images, split, config, _FORMAT, images.ids)["hash"] == recorded:
+        return True
+    old = _manifest(images, split, config, _FITTED_IDS_FORMAT, fitted_ids(images))
+    return old["hash"] == recorded
 
 
 def from_manifest(images: ImageSet, manifest: Mapping[str, Any]) -> Split:
     """The split that `manifest` describes, in `images`, in any order.
 
-    Raises `DataError` if the manifest was changed, or if images are missing or labelled otherwise.
+    A manifest of format 1 holds for the `data.size` and `data.fit` it was made with only. Raises
+    `DataError` if the manifest was changed, or if images are missing or labelled otherwise.
     """
     check_manifest(manifest)
-    content = {key: value for key, value in manifest.items() if key != "hash"}
-    if manifest["format"] != _FORMAT or manifest["hash"] != _hash(content):
+    is_known = manifest["format"] in (_FITTED_IDS_FORMAT, _FORMAT)
+    if not is_known or manifest["hash"] != _hash(manifest):
         raise DataError(
             f"split manifest of {manifest['source']!r:.80}: its content doesn't fit its hash or is "
             f"not of format {_FORMAT}; take the run's own split.json, unchanged"
@@ -156,15 +147,17 @@ def from_manifest(images: ImageSet, manifest: Mapping[str, Any]) -> Split:
             f"manifest has {listed(manifest['classes'], 10)}; give the data set that the "
             "split was made of"
         )
-    positions = {i.decode(): position for position, i in enumerate(images.ids.tolist())}
+    is_old = manifest["format"] == _FITTED_IDS_FORMAT
+    known_ids = fitted_ids(images) if is_old else images.ids
+    positions = {i.decode(): position for position, i in enumerate(known_ids.tolist())}
     parts = manifest["parts"]
     ids = [i for part in PARTS for i in parts[part]["ids"]]
     missing = sum(i not in positions for i in ids)
     if missing:
         raise DataError(
             f"{images.name}: {missing:,} of the {len(ids):,} images in the split manifest are "
-            f"missing; give the data set that the split was made of, with data.size "
-            f"{manifest['size']} and data.fit {manifest['fit']}"
+            "missing; give the data set that the split was made of"
+            + (f", with data.size {manifest['size']} and data.fit {manifest['fit']}" * is_old)
         )
     found = {part: np.array([positions[i] for i in parts[part]["ids"]], np.int64) for part in PARTS}
     changed = sum(
@@ -201,6 +194,31 @@ def apportion(total: int, counts: Sequence[int]) -> list[int]:
             shares[shares.index(max(shares))] -= 1
             shares[k] = 1
     return shares
+
+
+def _manifest(
+    images: ImageSet, split: Split, config: DataConfig, version: int, ids: np.ndarray
+) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "format": version,
+        "source": images.name,
+        "size": images.size,
+        "fit": images.fit,
+        "seed": config.seed,
+        "subset": config.subset,
+        "fractions": {"validation": config.validation, "test": config.test},
+        "classes": list(images.classes),
+        "counts": {part: _counts(images, getattr(split, part)) for part in PARTS},
+        "parts": {
+            part: {
+                "how": split.sources[part],
+                "ids": [i.decode() for i in ids[getattr(split, part)].tolist()],
+                "labels": images.labels[getattr(split, part)].tolist(),
+            }
+            for part in PARTS
+        },
+    }
+    return {**content, "hash": _hash(content)}
 
 
 def _ranked(images: ImageSet, seed: int) -> np.ndarray:
@@ -295,6 +313,9 @@ def _counts(images: ImageSet, part: np.ndarray) -> dict[str, int]:
     return dict(zip(images.classes, counts, strict=True))
 
 
-def _hash(content: Mapping[str, Any]) -> str:
+def _hash(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 over what a manifest of either format answers for."""
+    left_out = {"hash"} if manifest["format"] == _FITTED_IDS_FORMAT else {"hash", "size", "fit"}
+    content = {key: value for key, value in manifest.items() if key not in left_out}
     text = json.dumps(content, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()

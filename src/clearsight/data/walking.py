@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 
-from clearsight.data.decoding import IMAGE_SUFFIXES
+from clearsight.data.formats import IMAGE_SUFFIXES
 from clearsight.data.names import listed, printable
 from clearsight.errors import DataError
 
@@ -38,9 +38,9 @@ _OWN_FILES = (
 )
 _OWN_FOLDERS = {"mlflow-artifacts", "mlruns"}
 _OTHER_FORMATS = (
-    ".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm",
-    ".pnm", ".tga", ".ico", ".svg", ".psd", ".eps", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf",
-    ".rw2", ".raf", ".dcm", ".exr", ".hdr", ".icns", ".pcx", ".xcf",
+    ".heic", ".heif", ".jxl", ".jp2", ".j2k", ".tga", ".ico", ".svg", ".psd", ".eps", ".dng",
+    ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".dcm", ".exr", ".hdr", ".icns", ".pcx",
+    ".xcf",
 )  # fmt: skip
 
 

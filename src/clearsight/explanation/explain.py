@@ -88,16 +88,19 @@ def explain_images(
     fit: Fit,
     out: Path,
     layer: str | None = None,
+    truncated: bool = False,
 ) -> list[Path]:
     """Writes `<file's stem>_gradcam.png` into `out` for each image file; returns the paths.
 
     Each shows the image as the model gets it (`size` px, fitted by `fit`) and the evidence for its
-    three most probable classes. A stem that comes again gets `-2`, `-3`. Raises `DataError` for a
+    three most probable classes. With `truncated`, damaged files are used as far as they can be
+    decoded. A stem that comes again gets `-2`, `-3`. Raises `DataError` for a
     file that is no image, before anything is written, and `UsageError` for no file.
     """
     if not files:
         raise UsageError("images: found none; give at least one image file")
-    images = np.stack([fit_image(read_image(file, str(file)), size, fit) for file in files])
+    opened = (read_image(file, str(file), truncated=truncated) for file in files)
+    images = np.stack([fit_image(image, size, fit) for image in opened])
     layer = layer or choose_layer(model, images.shape[1:])
     every = predict_probabilities(model, images)
     seen: dict[str, int] = {}

@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 import torch
 from torch import Tensor
 
@@ -30,10 +28,9 @@ from clearsight.models.classifier import Classifier
 from clearsight.models.stages import run_prefix, stages
 from clearsight.progress import Progress
 from clearsight.runtime.device import Precision, autocast
+from clearsight.runtime.disk_cache import GIB, cache_folder, make_room
 
 _FORMAT = 1
-_GIB = 2**30
-_ABANDONED_SECONDS = 3600  # a half-written entry that nobody wrote to for so long is left over
 
 Chunk = tuple[Tensor, Tensor]
 """uint8 images [n, H, W, 3] on the device, and their targets: int64 [n] or float32 [n, K]."""
@@ -123,12 +120,12 @@ def compute_features(
     needed = row_bytes * sum(view.count for view in views)
     described = frozen.describe()
     entries = [_entry(described, view) for view in views]
-    in_memory = needed <= config.memory * _GIB
+    in_memory = needed <= config.memory * GIB
     started = time.perf_counter()
     opened = {entry: _open(entry) for entry in entries}
     missing = row_bytes * sum(v.count for e, v in zip(entries, views, strict=True) if not opened[e])
     found: list[Features] | None = None
-    if _make_room(entries, missing, config.disk):
+    if make_room(entries, missing, config.disk):
         try:
             for entry, view in zip(entries, views, strict=True):
                 if opened[entry] is None:
@@ -157,11 +154,7 @@ def compute_features(
 
 def _entry(described: Mapping[str, Any], view: View) -> Path:
     key = json.dumps([described, view.about], sort_keys=True)
-    return _folder() / hashlib.sha256(key.encode()).hexdigest()[:32]
-
-
-def _folder() -> Path:
-    return platformdirs.user_cache_path("clearsight") / "features"
+    return cache_folder("features") / hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def _open(entry: Path) -> Features | None:
@@ -226,37 +219,8 @@ def _stream(frozen: Frozen, view: View, progress: Progress) -> Iterator[Chunk]:
             advance(len(images))
 
 
-def _make_room(entries: Sequence[Path], missing: int, gib: float) -> bool:
-    """Whether `missing` bytes more fit; removes other entries, the longest unused first."""
-    if not missing:
-        return True
-    folder = _folder()
-    others = [path for path in folder.glob("*") if path not in entries and path.is_dir()]
-    others = [p for p in others if p.name[0] != "." or time.time() - _used(p) > _ABANDONED_SECONDS]
-    limit = gib * _GIB - missing - sum(_size(entry) for entry in entries)
-    if limit < 0:
-        return False
-    sizes = {path: _size(path) for path in others}
-    for path in sorted(others, key=_used):
-        if sum(sizes.values()) <= limit:
-            break
-        shutil.rmtree(path)
-        del sizes[path]
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    return missing < shutil.disk_usage(existing).free
-
-
 def _readable(size: int) -> str:
-    return f"{size / _GIB:.1f} GiB" if size >= _GIB else f"{math.ceil(size / 2**20)} MiB"
-
-
-def _size(entry: Path) -> int:
-    return sum(file.stat().st_size for file in entry.glob("*"))
-
-
-def _used(entry: Path) -> float:
-    """When an entry was last written or read, seconds since the epoch."""
-    return max(path.stat().st_mtime for path in (entry, *entry.glob("*")))
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{math.ceil(size / 2**20)} MiB"
 
 
 def _bytes(tensor: Tensor) -> np.ndarray:

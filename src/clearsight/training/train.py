@@ -170,8 +170,9 @@ def _part(images: ImageSet, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _digest(images: ImageSet, indices: np.ndarray) -> str:
-    """A hash of a part's images (their ids say what they show), labels and order."""
-    digest = hashlib.sha256(images.ids[indices].tobytes())
+    """A hash of a part's pixels (their ids say of which originals), labels and order."""
+    digest = hashlib.sha256(f"{images.size} {images.fit} ".encode())
+    digest.update(images.ids[indices].tobytes())
     digest.update(images.labels[indices].tobytes())
     return digest.hexdigest()
 

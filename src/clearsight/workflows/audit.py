@@ -15,6 +15,7 @@ def audit(
     source: str,
     *,
     data_dir: Path | str | None = None,
+    truncated: bool = False,
     out: Path | None = None,
     progress: Progress = SILENT,
 ) -> auditing.AuditReport:
@@ -23,7 +24,7 @@ def audit(
     One that can't be split is checked as a whole, and the report says why.
     """
     corrupt: list[str] = []
-    config = Config(data=DataConfig(source=source))
+    config = Config(data=DataConfig(source=source, truncated=truncated))
     images = load_data(
         config, data_dir, progress,
         on_corrupt=lambda place, reason: corrupt.append(f"{place}: {reason}"),

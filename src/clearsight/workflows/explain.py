@@ -22,6 +22,7 @@ def explain(
     *,
     layer: str | None = None,
     out: Path | None = None,
+    truncated: bool = False,
     data_dir: Path | str | None = None,
     images: ImageSet | None = None,
     progress: Progress = SILENT,
@@ -30,7 +31,8 @@ def explain(
 
     Without `files` a run's go into its figures; figures of files go into `out`, default
     `explanations`. `layer` is a module's name; default: the last with a map of at least 4 × 4.
-    `images` are the run's, where they are loaded already.
+    `images` are the run's, where they are loaded already. With `truncated`, damaged files are used
+    as far as they can be decoded.
     """
     if not isinstance(target, Run) and (Path(target) / MANIFEST).is_file():
         bundle = read_bundle(target)
@@ -38,14 +40,14 @@ def explain(
             raise UsageError(f"explain {target}: a bundle holds no images; name some image files")
         return explain_images(
             bundle.classifier(), files, size=bundle.size, fit=bundle.fit,
-            out=out or DEFAULT_OUT, layer=layer,
+            out=out or DEFAULT_OUT, layer=layer, truncated=truncated,
         )  # fmt: skip
     run = target if isinstance(target, Run) else open_run(target)
     if files:
         data = load_metadata(run.weights)["data"]
         return explain_images(
             load_classifier(run.weights), files, size=data["size"], fit=data["fit"],
-            out=out or DEFAULT_OUT, layer=layer,
+            out=out or DEFAULT_OUT, layer=layer, truncated=truncated,
         )  # fmt: skip
     loaded = load_run(run, data_dir=data_dir, images=images, progress=progress)
     return explain_measured(loaded, layer=layer, out=out)

@@ -13,7 +13,7 @@ from clearsight.data.splits import Split, from_manifest
 from clearsight.errors import DataError, RunError
 from clearsight.files import read_json
 from clearsight.models.factory import input_size
-from clearsight.progress import SILENT, Progress, counting
+from clearsight.progress import SILENT, Progress
 from clearsight.runs import Run, open_run
 
 
@@ -68,16 +68,17 @@ def load_data(
     on_corrupt: Callable[[str, str], None] | None = None,
 ) -> ImageSet:
     """The images of a recipe."""
-    with counting(progress) as report:
-        return load_images(
-            config.data.source,
-            size=config.data.size,
-            up_to=input_size(config.model),
-            fit=config.data.fit,
-            data_dir=data_dir,
-            progress=report,
-            on_corrupt=on_corrupt,
-        )
+    return load_images(
+        config.data.source,
+        size=config.data.size,
+        up_to=input_size(config.model),
+        fit=config.data.fit,
+        truncated=config.data.truncated,
+        cache_disk=config.cache.disk,
+        data_dir=data_dir,
+        progress=progress,
+        on_corrupt=on_corrupt,
+    )
 
 
 def check_measured(run: Run) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from clearsight.bundle.format import MANIFEST, read_bundle
 from clearsight.config.parsing import parse
 from clearsight.config.schema import Config
-from clearsight.data.splits import manifest, split
+from clearsight.data.splits import has_hash, split
 from clearsight.errors import BundleError, DataError, RunError
 from clearsight.files import read_csv, read_json
 from clearsight.ledger import HARDWARE, VERSIONS
@@ -60,10 +60,9 @@ def reproduce(
     if data is not None:
         config = replace(config, data=replace(config.data, source=data))
     images = load_data(config, data_dir, progress)
-    found_hash = manifest(images, split(images, config.data), config.data)["hash"]
-    if found_hash != recorded.split_hash:
+    if not has_hash(images, split(images, config.data), config.data, recorded.split_hash):
         raise DataError(
-            f"reproduce {source}: the data here give the split {found_hash[:12]}…, recorded is "
+            f"reproduce {source}: the data here give another split than the recorded "
             f"{recorded.split_hash[:12]}…; name the data it was trained on with --data"
         )
     run = train(config, out=out, images=images, progress=progress)
