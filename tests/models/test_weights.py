@@ -2,18 +2,12 @@
 
 import hashlib
 import importlib.util
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import timm
 import torch
-from safetensors.torch import save, save_file
+from safetensors.torch import save_file
 
 from clearsight.config.schema import ModelConfig
 from clearsight.errors import ConfigError, WeightsError
@@ -61,6 +55,53 @@ def test_weights_come_from_a_file(tmp_path: Path, donor: dict, form: str) -> Non
         "licence": "not stated",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
+
+
+@pytest.mark.parametrize(
+    ("prefix", "nested"),
+    [
+        ("module.", None), ("_orig_mod.", None), ("model.", None), ("module._orig_mod.", None),
+        ("model.module.", "state_dict"), ("_orig_mod.model.", "model_state_dict"),
+        ("", "ema"), ("module.", "model"),
+    ],
+)  # fmt: skip
+def test_what_training_scripts_wrap_around_a_network_is_taken_off(
+    tmp_path: Path, donor: dict, prefix: str, nested: str | None
+) -> None:
+    path = tmp_path / "w.pth"
+    tensors = {prefix + name: tensor for name, tensor in donor.items()}
+    torch.save({nested: tensors, "epoch": 3} if nested else tensors, path)
+    found = begin(name=NAME, weights=str(path)).backbone.state_dict()
+    assert all(torch.equal(found[name], donor[name]) for name in found)
+
+
+def test_a_prefix_that_only_some_names_have_is_left_alone(tmp_path: Path, donor: dict) -> None:
+    path = tmp_path / "w.safetensors"
+    first = next(iter(donor))
+    save_file({n if n == first else f"module.{n}": t for n, t in donor.items()}, path)
+    with pytest.raises(WeightsError, match="not those of resnet18"):
+        begin(name=NAME, weights=str(path))
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        ("bundle.json", "a clearsight bundle"), ("recipe.toml", "a clearsight run"),
+        ("checkpoint.json", "a clearsight checkpoint"), ("x.txt", "is a folder"),
+    ],
+)  # fmt: skip
+def test_a_folder_is_no_weights_file(tmp_path: Path, file: str, kind: str) -> None:
+    (tmp_path / file).touch()
+    with pytest.raises(WeightsError, match=f"{kind}.*give a pretrained network's state_dict"):
+        begin(name=NAME, weights=str(tmp_path))
+
+
+def test_the_tensors_of_a_whole_classifier_are_named_so(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    tensors = begin(name=NAME, weights="none").state_dict()
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    with pytest.raises(WeightsError, match="they are a clearsight classifier's"):
+        begin(name=NAME, weights=str(path))
 
 
 def test_a_file_without_a_classifier_will_do(tmp_path: Path, donor: dict) -> None:
@@ -178,84 +219,3 @@ def test_a_description_rebuilds_the_classifier(name: str) -> None:
 def test_settings_that_can_t_be_are_refused(settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         begin(**settings)
-
-
-PROBE = """
-import json, sys
-from clearsight.errors import WeightsError
-from clearsight.models import pretrained
-try:
-    weights = pretrained.find_weights(sys.argv[1], None)
-    pretrained.backbone_with(sys.argv[1], 224, weights)
-    print(json.dumps(weights.origin()))
-except WeightsError as error:
-    print(error)
-"""
-
-
-def probe(endpoint: str, home: Path) -> str:
-    """What a fresh process finds for `NAME` on the hub at `endpoint`."""
-    surroundings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(
-        [sys.executable, "-c", PROBE, NAME],
-        env=surroundings, capture_output=True, text=True, check=True, timeout=120,
-    )  # fmt: skip
-    return result.stdout
-
-
-def test_without_a_network_one_error_names_the_three_ways_within_ten_seconds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    # Nothing listens on the discard port.
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    before = time.perf_counter()
-    with pytest.raises(WeightsError, match="can't be reached") as caught:
-        begin(name=NAME)
-    assert time.perf_counter() - before < 10
-    for way in ("--model.weights FILE", "clearsight[offline]", "connect to the network"):
-        assert way in str(caught.value)
-
-
-@pytest.fixture
-def hub(donor: dict) -> Iterator[tuple[str, bytes, list[str]]]:
-    """A model hub on this machine with one file: (address, its bytes, paths asked for)."""
-    content, asked = save(donor), []
-
-    class Hub(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            known = self.path == f"/timm/{NAME}/resolve/main/model.safetensors"
-            self.send_response(200 if known else 404)
-            body = content if known else b""
-            self.send_header("ETag", '"0123456789abcdef"')
-            self.send_header("X-Repo-Commit", "0" * 40)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        do_HEAD = do_GET  # noqa: N815 - the server's own naming
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", content, asked
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.mark.slow  # two fresh processes
-def test_the_hub_s_weights_are_downloaded_once(hub: tuple, tmp_path: Path) -> None:
-    address, content, asked = hub
-    text = probe(address, tmp_path)
-    assert f'"source": "hub timm/{NAME}"' in text
-    assert '"licence": "apache-2.0"' in text
-    assert hashlib.sha256(content).hexdigest() in text
-    count = len(asked)
-    assert probe(address, tmp_path) == text
-    assert len(asked) == count

@@ -9,8 +9,8 @@ from torch import nn
 
 from clearsight.config.parsing import did_you_mean
 from clearsight.errors import ConfigError, WeightsError
-from clearsight.models.preprocess import Interpolation
-from clearsight.models.weights import Expectation, Weights, from_file, from_hub, from_package
+from clearsight.models.preprocess import Expectation, Interpolation
+from clearsight.models.weights import Weights, from_file, from_hub, from_package
 
 
 def is_known(name: str) -> bool:
@@ -79,6 +79,11 @@ def backbone_with(name: str, size: int | None, weights: Weights) -> nn.Module:
     tensors = dict(weights.tensors)
     if weights.in_order:
         tensors = in_order(tensors, timm.create_model(name), weights.source)
+    if all(key.startswith(("preprocess.", "backbone.", "head.")) for key in tensors):
+        raise WeightsError(
+            f"weights from {weights.source}: they are a clearsight classifier's, with its own head "
+            f"and preprocessing; give the weights of {name} alone"
+        )
     about = timm.get_pretrained_cfg(name)
     assert about is not None, name
     layers = (about.classifier,) if isinstance(about.classifier, str) else about.classifier or ()
