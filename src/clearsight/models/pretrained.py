@@ -10,6 +10,7 @@ from torch import nn
 from clearsight.config.parsing import did_you_mean
 from clearsight.errors import ConfigError, WeightsError
 from clearsight.models.preprocess import Expectation, Interpolation
+from clearsight.models.sizes import NETWORK_ERRORS, unfit_size
 from clearsight.models.weights import Weights, from_file, from_hub, from_package
 
 
@@ -29,9 +30,15 @@ def known_names() -> list[str]:
 def backbone(name: str, size: int | None) -> nn.Module:
     """The network without its classifier, normalised images [N, 3, S, S] → features [N, D].
 
-    Random weights; no network is needed. `size`: the side S, which transformers must know.
+    Random weights; no network is needed. `size`: the side S, which transformers must know. Raises
+    `ConfigError` for a side it can't be built for.
     """
-    return _create(name, size)
+    try:
+        return _create(name, size)
+    except NETWORK_ERRORS as error:
+        if size is None:
+            raise
+        raise unfit_size(name, size, expectation(name).size, error) from error
 
 
 def feature_count(network: nn.Module) -> int:
