@@ -1,10 +1,13 @@
 """The Grad-CAM figures of a run, and of images of one's own."""
 
+import hashlib
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from clearsight.data.decoding import read_image
 from clearsight.data.images import Fit, fit_image
@@ -18,6 +21,7 @@ from clearsight.figures.cam import (
     gradcam_samples,
 )
 from clearsight.figures.save import save
+from clearsight.figures.style import message_figure
 from clearsight.models.classifier import Classifier
 
 SAMPLES = 3
@@ -41,10 +45,16 @@ def explain_run(
     `images`: uint8 [N, H, W, 3]; `labels`: int64 [N]; `probabilities`: float32 [N, K], as
     evaluated. The samples are the right predictions nearest to their median confidence and the
     most confident wrong ones, of different true classes where there are; the pairs are the most
-    frequent confusions, each with its most confident examples. Raises `UsageError` for an unfit
-    `layer`.
+    frequent confusions, each with its most confident examples. Where the model gives no map to
+    draw, the figures say why. Raises `UsageError` for an unfit `layer`.
     """
-    layer = layer or choose_layer(model, images.shape[1:])
+    paths = [figures_dir / "gradcam_samples.png", figures_dir / "gradcam_confusion_analysis.png"]
+    try:
+        layer = layer or choose_layer(model, images.shape[1:])
+    except UsageError as error:
+        for path in paths:
+            save(message_figure("No heatmaps", str(error)), path)
+        return paths
     predicted = probabilities.argmax(1)
     confidence = probabilities.max(1)
     chosen = choose_samples(labels, predicted, confidence)
@@ -71,13 +81,9 @@ def explain_run(
                 true_maps=_maps(model, images[shown], np.full(len(shown), t), layer),
             )
         )
-    written = {
-        figures_dir / "gradcam_samples.png": samples,
-        figures_dir / "gradcam_confusion_analysis.png": gradcam_confusion_analysis(pairs),
-    }
-    for path, figure in written.items():
+    for path, figure in zip(paths, (samples, gradcam_confusion_analysis(pairs)), strict=True):
         save(figure, path)
-    return list(written)
+    return paths
 
 
 def explain_images(
@@ -94,8 +100,9 @@ def explain_images(
 
     Each shows the image as the model gets it (`size` px, fitted by `fit`) and the evidence for its
     three most probable classes. With `truncated`, damaged files are used as far as they can be
-    decoded. A stem that comes again gets `-2`, `-3`. Raises `DataError` for a
-    file that is no image, before anything is written, and `UsageError` for no file.
+    decoded. Where `out` holds another file's figure by that name, of this call or an earlier one,
+    it gets `-2`, `-3`. Raises `DataError` for a file that is no image, before anything is written,
+    and `UsageError` for no file, or a model that gives no maps.
     """
     if not files:
         raise UsageError("images: found none; give at least one image file")
@@ -103,17 +110,15 @@ def explain_images(
     images = np.stack([fit_image(image, size, fit) for image in opened])
     layer = layer or choose_layer(model, images.shape[1:])
     every = predict_probabilities(model, images)
-    seen: dict[str, int] = {}
     written = []
     for file, image, probabilities in zip(files, images, every, strict=True):
         top = np.argsort(-probabilities, kind="stable")[:SHOWN_CLASSES]
         maps = _maps(model, np.repeat(image[None], len(top), 0), top, layer)
         names = [model.classes[k] for k in top]
         figure = gradcam_image(image, maps, names, probabilities[top], file.name)
-        seen[file.stem] = count = seen.get(file.stem, 0) + 1
-        suffix = "" if count == 1 else f"-{count}"
-        path = out / f"{file.stem}{suffix}_gradcam.png"
-        save(figure, path)
+        source = hashlib.sha256(str(file.resolve()).encode("utf-8", "surrogateescape")).hexdigest()
+        path = _own_path(out, file.stem, source)
+        save(figure, path, source=source)
         written.append(path)
     return written
 
@@ -130,6 +135,25 @@ def choose_samples(labels: np.ndarray, predicted: np.ndarray, confidence: np.nda
         right = right[np.argsort(distance, kind="stable")]
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
     return np.concatenate([_varied(right, labels), _varied(wrong, labels)])
+
+
+def _own_path(out: Path, stem: str, source: str) -> Path:
+    """Where the figure of the file with the digest `source` goes: a new place, or its old one."""
+    for count in itertools.count(1):
+        suffix = "" if count == 1 else f"-{count}"
+        path = out / f"{stem}{suffix}_gradcam.png"
+        if not path.exists() or _source(path) == source:
+            return path
+    raise AssertionError
+
+
+def _source(path: Path) -> str | None:
+    """The digest that `save` wrote into a figure."""
+    try:
+        with Image.open(path) as image:
+            return image.info.get("Source")
+    except OSError:
+        return None
 
 
 def _varied(ranked: np.ndarray, labels: np.ndarray) -> np.ndarray:

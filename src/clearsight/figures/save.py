@@ -8,11 +8,12 @@ from clearsight.figures.style import DPI, styled
 from clearsight.files import replacing
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, *, source: str | None = None) -> None:
     """Writes `figure` to `path` as PNG, 144 dots per inch, without date and software name.
 
-    Raises `FileError` where the disk refuses.
+    `source` says what it shows, in the file's metadata by that name. Raises `FileError` where the disk refuses.
     """
     # Matplotlib makes most tick labels only when it draws, so the style must still hold here.
     with replacing(path) as temporary, styled():
-        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+        metadata = {"Software": None} | ({} if source is None else {"Source": source})
+        figure.savefig(temporary, format="png", dpi=DPI, metadata=metadata)

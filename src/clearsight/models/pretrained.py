@@ -16,7 +16,7 @@ from clearsight.models.weights import Weights, from_file, from_hub, from_package
 
 def is_known(name: str) -> bool:
     """Whether timm has a network of that name, such as `resnet18` or `resnet18.a1_in1k`."""
-    architecture, tag = split_model_name_tag(name)
+    architecture, tag = _split(name)
     if not timm.is_model(architecture):
         return False
     return not tag or name in timm.list_pretrained(f"{architecture}.*")
@@ -128,18 +128,26 @@ def _create(name: str, size: int | None, overlay: dict[str, Any] | None = None) 
     return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
 
 
+def _split(name: str) -> tuple[str, str]:
+    """Architecture and tag of a name; one with a dot and nothing after it is no name of timm's."""
+    return (name, "") if name.endswith(".") else split_model_name_tag(name)
+
+
 def check_name(name: str, own: list[str]) -> None:
     """Raises `ConfigError` unless timm has a network of that name; `own` are the others."""
     if is_known(name):
         return
-    architecture, tag = split_model_name_tag(name)
+    architecture, tag = _split(name)
     if tag and timm.is_model(architecture):
         tagged = timm.list_pretrained(f"{architecture}.*")
         raise ConfigError(
             f"model.name: timm knows no {name!r}; expected {architecture} or one of "
             f"{', '.join(tagged) or 'none'}"
         )
-    hint = did_you_mean(name, [*own, *known_names()])
+    # Names as the hub writes them have an owner before a slash: hf-hub:timm/resnet18.a1_in1k.
+    bare = name.rpartition("/")[2].lower()
+    hint = f" (did you mean {bare!r}?)" if is_known(bare) else ""
+    hint = hint or did_you_mean(bare, [*own, *known_names()])
     raise ConfigError(
         f"model.name: found {name!r}{hint}, expected one of {', '.join(own)}, or any of timm's"
     )
