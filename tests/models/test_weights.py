@@ -9,6 +9,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from clearsight.config.parsing import parse
+from clearsight.config.recipes import load_recipe, recipe_hash, to_toml
 from clearsight.config.schema import ModelConfig
 from clearsight.errors import ConfigError, WeightsError
 from clearsight.models import pretrained
@@ -156,6 +158,64 @@ def test_random_weights_need_nothing() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("settings", "mean", "std", "order"),
+    [
+        ({}, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "rgb"),
+        ({"mean": "0.5,0.4,0.3", "std": [1, 0.5, 0.25]}, (0.5, 0.4, 0.3), (1, 0.5, 0.25), "rgb"),
+        (
+            {"mean": "0, 0, 0", "std": "[1, 1, 1]", "pixel_range": "0-255"},
+            (0, 0, 0), (1 / 255,) * 3, "rgb",
+        ),
+        (
+            {"mean": [102, 51, 25.5], "std": [1, 1, 1], "pixel_range": "0-255",
+             "channel_order": "bgr"},
+            (0.4, 0.2, 0.1), (1 / 255,) * 3, "bgr",
+        ),
+    ],
+)  # fmt: skip
+def test_settings_state_what_the_weights_expect(
+    settings: dict, mean: tuple, std: tuple, order: str
+) -> None:
+    config = parse(ModelConfig, {"name": NAME, "weights": "none", "size": 32, **settings})
+    model = start(config, CLASSES, lambda: ([0.5] * 3, [0.25] * 3))
+    assert model.expects is not None
+    assert model.expects.mean == pytest.approx(mean)
+    assert model.expects.std == pytest.approx(std)
+    # The layer computes (pixel / 255 - mean) / std, of a blue pixel in the channel it should be.
+    blue = torch.zeros(1, 1, 1, 3, dtype=torch.uint8)
+    blue[..., 2] = 255
+    shown = torch.tensor([0.0, 0, 1] if order == "rgb" else [1.0, 0, 0])
+    wanted = (shown - torch.tensor(mean)) / torch.tensor(std)
+    torch.testing.assert_close(model.preprocess(blue)[0, :, 0, 0], wanted)
+    torch.testing.assert_close(rebuild(model.describe()).preprocess(blue)[0, :, 0, 0], wanted)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("0.5,0.5", "expected 3 numbers"), ([0.5], "expected 3 numbers"),
+        (0.5, "expected 3 numbers"),
+        ("a,b,c", "expected a number"), ([-1, 0, 0], "expected from"), ("nan,0,0", "expected from"),
+        ([300, 0, 0], "expected from"), ([[0], 0, 0], "expected a number"),
+    ],
+)  # fmt: skip
+def test_a_mean_is_three_numbers(value: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"mean: .*{message}"):
+        parse(ModelConfig, {"mean": value})
+
+
+def test_a_recipe_keeps_the_three_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text('[model]\nname = "resnet18"\nmean = [0, 0, 0]\nstd = [1, 1, 1]\n')
+    config = load_recipe(path, {"model.mean": "0.5,0.25,0"})
+    assert config.model.mean == (0.5, 0.25, 0.0)
+    again = tmp_path / "again.toml"
+    again.write_text(to_toml(config))
+    assert load_recipe(again) == config
+    assert recipe_hash(load_recipe(again)) == recipe_hash(config)
+
+
 @has_package
 def test_the_package_s_weights_bring_their_own_preprocessing() -> None:
     model = begin(name="tf_efficientnet_lite0")
@@ -214,6 +274,22 @@ def test_a_description_rebuilds_the_classifier(name: str) -> None:
         ({"name": "resnet18.nonsense"}, r"expected resnet18 or one of .*resnet18\.a1_in1k"),
         ({"name": "airnet94", "weights": "w.pth"}, "airnet94 starts from random weights"),
         ({"name": "resnet20", "size": 224}, r"model\.size: found 224"),
+        ({"name": "resnet20", "mean": (0.5,) * 3}, r"model\.mean: found .* leave it out"),
+        ({"name": "resnet20", "channel_order": "bgr"}, r"model\.channel_order: found 'bgr'"),
+        ({"name": NAME, "weights": "none", "mean": (0.5,) * 3}, r"model\.std: not given"),
+        (
+            {"name": NAME, "weights": "none", "pixel_range": "0-255"},
+            r"model\.mean and model\.std: not given; state .* together",
+        ),
+        (
+            {"name": NAME, "weights": "none", "mean": (120.0,) * 3, "std": (1.0,) * 3},
+            r'model\.mean: found 120, but pixels go up to 1; set model\.pixel_range = "0-255"',
+        ),
+        ({"name": "resnet18."}, r"model\.name: found 'resnet18\.' \(did you mean 'resnet18'\?\)"),
+        ({"name": "hf-hub:timm/resnet18.a1_in1k"}, r"did you mean 'resnet18\.a1_in1k'"),
+        ({"name": "timm/ResNet18"}, r"did you mean 'resnet18'"),
+        ({"name": "../../etc/passwd"}, r"model\.name: found '\.\./"),
+        ({"name": ""}, r"model\.name: found ''"),
     ],
 )
 def test_settings_that_can_t_be_are_refused(settings: dict, message: str) -> None:

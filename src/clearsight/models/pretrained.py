@@ -17,7 +17,7 @@ from clearsight.models.weights import Weights, from_file, from_hub, from_package
 def is_known(name: str) -> bool:
     """Whether timm has a network of that name, such as `resnet18` or `resnet18.a1_in1k`."""
     architecture, tag = _split(name)
-    if not timm.is_model(architecture):
+    if not architecture or not timm.is_model(architecture):
         return False
     return not tag or name in timm.list_pretrained(f"{architecture}.*")
 
@@ -129,8 +129,8 @@ def _create(name: str, size: int | None, overlay: dict[str, Any] | None = None) 
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Architecture and tag of a name; one with a dot and nothing after it is no name of timm's."""
-    return (name, "") if name.endswith(".") else split_model_name_tag(name)
+    """Architecture and tag; both empty for a dot with nothing after it, which timm cuts off."""
+    return ("", "") if name.endswith(".") else split_model_name_tag(name)
 
 
 def check_name(name: str, own: list[str]) -> None:
