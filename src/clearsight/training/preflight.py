@@ -84,9 +84,9 @@ def preflight(
             logits = model(images)
         finally:
             handle.remove()
+    pixels = model.preprocess.resampled(images)
     found = [
-        check_input(entering[0], model.preprocess.resampled(images), expected(model)),
-        check_normalisation(model, images),
+        check_input(entering[0], pixels, expected(model)) or check_normalisation(model, images),
         check_features(features[0]),
     ]
     if fresh_head:
