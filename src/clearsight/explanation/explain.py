@@ -99,10 +99,10 @@ def explain_images(
     """Writes `<file's stem>_gradcam.png` into `out` for each image file; returns the paths.
 
     Each shows the image as the model gets it (`size` px, fitted by `fit`) and the evidence for its
-    three most probable classes. Where `out` holds another file's figure by that name, of this call
-    or an earlier one, it gets `-2`, `-3`. With `truncated`, damaged files are used as far as they
-    can be decoded. Raises `DataError` for a file that is no image, before anything is written, and
-    `UsageError` for no file, or a model that gives no maps.
+    three most probable classes. With `truncated`, damaged files are used as far as they can be
+    decoded. Where `out` holds another file's figure by that name, of this call or an earlier one,
+    it gets `-2`, `-3`. Raises `DataError` for a file that is no image, before anything is written,
+    and `UsageError` for no file, or a model that gives no maps.
     """
     if not files:
         raise UsageError("images: found none; give at least one image file")

@@ -4,7 +4,9 @@ from clearsight.errors import ConfigError
 from clearsight.models.classifier import Classifier
 
 # What networks raise where maps or tokens do not fit: torch's own, and asserts of timm's.
-NETWORK_ERRORS = (RuntimeError, ValueError, AssertionError, TypeError, IndexError, KeyError)
+NETWORK_ERRORS = (
+    RuntimeError, ValueError, AssertionError, TypeError, IndexError, KeyError, ArithmeticError,
+)  # fmt: skip
 SHOWN = 120  # characters of a network's own message
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from clearsight.models.classifier import Classifier
 from clearsight.models.maps import as_maps
 from clearsight.models.modes import evaluating
+from clearsight.models.sizes import NETWORK_ERRORS
 
 Stage = tuple[str, list[nn.Module]]
 
@@ -59,9 +60,13 @@ def can_cut(classifier: Classifier, image: Tensor) -> bool:
             for _, modules in stages(classifier.backbone):
                 for module in modules:
                     chained = module(chained)
-    except (RuntimeError, TypeError, ValueError):  # parts that do not fit one another
+    except (*NETWORK_ERRORS, AttributeError):  # parts that do not fit one another
         return False
-    return whole.shape == chained.shape and torch.allclose(whole, chained, rtol=1e-3, atol=1e-5)
+    return (
+        isinstance(chained, Tensor)
+        and whole.shape == chained.shape
+        and torch.allclose(whole, chained, rtol=1e-3, atol=1e-5)
+    )
 
 
 @torch.no_grad()

@@ -84,9 +84,9 @@ def preflight(
             logits = model(images)
         finally:
             handle.remove()
+    pixels = model.preprocess.resampled(images)
     found = [
-        check_input(entering[0], model.preprocess.resampled(images), expected(model)),
-        check_normalisation(model, images),
+        check_input(entering[0], pixels, expected(model)) or check_normalisation(model, images),
         check_features(features[0]),
     ]
     if fresh_head:
@@ -182,7 +182,9 @@ def check_map(model: Classifier, image: Tensor) -> Finding | None:
     size = final_map(model, image)
     if size is not None and min(size) >= SMALLEST_MAP:
         return None
-    shown = "has no map" if size is None else f"has a map of {size[0]} × {size[1]}"
+    shown = "gives no map"
+    if size is not None:
+        shown = f"has a map of {size[0]} × {size[1]}, too small for a heatmap"
     try:
         layer = choose_layer(model, tuple(image.shape[1:]))
     except UsageError:
@@ -198,7 +200,7 @@ def check_map(model: Classifier, image: Tensor) -> Finding | None:
     return Finding(
         "warning",
         "map",
-        f"the last stage {shown}, too small for a heatmap; {use} ({larger} a larger one)",
+        f"the last stage {shown}; {use} ({larger} a larger one)",
     )
 
 
