@@ -1,15 +1,23 @@
 """Atomic files: each is written beside its path and renamed into place, whole or not at all."""
 
 import csv
+import hashlib
+import io
 import json
+import math
 import os
 import shutil
+import stat
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from clearsight.errors import FileError
+from clearsight.errors import FileError, first_line
+from clearsight.formats import SCHEMAS, problem
+
+LARGEST = 2**28
+"""Bytes of the largest JSON or CSV file to read; the split of 1.28 million images takes 100 MB."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -24,11 +32,28 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of `write_json`. Raises `FileError` where it is missing or damaged."""
+    """The content of `write_json`, checked against the schema of the file's name if there is one.
+
+    Raises `FileError` where the file is missing, damaged, or says something else.
+    """
+    value = parse_json(read_text(path), path)
+    schema = SCHEMAS / f"{path.stem}.schema.json"
+    wrong = problem(value, schema) if schema.is_file() else None
+    if wrong:
+        raise FileError(f"{path}: {wrong}; restore or remove the file")
+    return value
+
+
+def parse_json(text: str, path: Path) -> Any:
+    """The value of a JSON text that was read from `path`. Raises `FileError`; NaN is no JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FileError(f"{path}: can't be read as JSON ({error}); restore or remove it") from error
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except RecursionError as error:
+        raise FileError(f"{path}: invalid JSON (nested too deeply); restore the file") from error
+    except ValueError as error:
+        raise FileError(
+            f"{path}: invalid JSON ({first_line(error)}); restore or remove the file"
+        ) from error
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -54,10 +79,58 @@ def read_csv(path: Path) -> list[dict[str, Any]]:
         return cell or None
 
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [{k: value(v) for k, v in row.items()} for row in csv.DictReader(file)]
-    except (OSError, ValueError, csv.Error) as error:
-        raise FileError(f"{path}: can't be read as CSV ({error}); restore it") from error
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True))
+    except csv.Error as error:
+        raise FileError(f"{path}: invalid CSV ({error}); restore the file") from error
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise FileError(f"{path}: row {number} has not as many cells as the first; restore it")
+    return [{name: value(cell) for name, cell in row.items()} for row in rows]
+
+
+def read_text(path: Path, largest: int = LARGEST) -> str:
+    """The text of a regular file of at most `largest` bytes, UTF-8 with or without a BOM.
+
+    Raises `FileError` for anything else; a pipe or a device is not opened.
+    """
+    check_regular(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(largest + 1)
+    except OSError as error:
+        raise FileError(
+            f"{path}: can't be read ({error.strerror or error}); check the path and its permissions"
+        ) from error
+    if len(content) > largest:
+        raise FileError(
+            f"{path}: is larger than {largest / 2**20:g} MiB, so it is not what is expected here; "
+            "give another file"
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(
+            f"{path}: is not text in UTF-8 ({error.reason} at byte {error.start:,}); "
+            "save it in UTF-8"
+        ) from error
+
+
+def check_regular(path: Path) -> None:
+    """Raises `FileError` unless `path` is a regular file, or a link to one; nothing is opened."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:  # a ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise FileError(f"{path}: can't be read ({reason}); check the path") from error
+    if not stat.S_ISREG(mode):
+        found = next((name for is_a, name in _KINDS.items() if is_a(mode)), "no regular file")
+        raise FileError(f"{path}: is {found}, expected a file; give the path of a file")
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes. Raises `OSError`."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
@@ -67,10 +140,13 @@ def replacing(path: Path) -> Generator[Path]:
     Works for a file and, where the block makes the temporary path a folder, for a folder. Folders
     made for it above go again where they stay empty.
     """
-    made = [folder for folder in path.parents if not folder.exists()]
+    if path.name in ("", "..") or "\0" in str(path):
+        raise FileError(f"{path}: names no file or folder of its own; choose another --out")
+    made: list[Path] = []
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with readable_os_errors(path):
+            made += [folder for folder in path.parents if not folder.exists()]
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             if temporary.is_dir() and path.exists():
@@ -103,6 +179,26 @@ def recover(folder: Path) -> None:
 
 def as_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+_KINDS = {
+    stat.S_ISDIR: "a folder",
+    stat.S_ISFIFO: "a named pipe",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return value
 
 
 def _aside(path: Path) -> Path:

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clearsight.bundle.format import MANIFEST, Bundle, read_bundle
+from clearsight.bundle.format import Bundle, read_bundle
 from clearsight.bundle.mlflow_flavor import FOLDER, write_model
 from clearsight.errors import RegistryError, UsageError
-from clearsight.files import read_json
 from clearsight.tracking.mlflow import load_client, store_uri
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def add_version(bundle: Path | str, name: str, runs: Path = RUNS) -> Version:
     if not _NAME.fullmatch(name):
         raise UsageError(f"name: found {name!r}, expected letters, digits, '.', '-' and '_'")
     read = read_bundle(bundle)
-    checksum = read_json(read.path / MANIFEST)["checksum"]
+    checksum = read.checksum
     with _registry(runs) as client:
         known = [v for v in _search(client, runs) if v.name == name]
         for version in known:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 
 from clearsight.config.parsing import did_you_mean, parse
 from clearsight.config.schema import Config
-from clearsight.errors import ConfigError
+from clearsight.errors import ConfigError, FileError, first_line, shown
+from clearsight.files import read_text
 
 RECIPES = Path(__file__).parents[1] / "recipes"
+LARGEST = 2**20  # bytes of a recipe
+LONGEST_NAME = 100  # characters: it becomes part of the run folder's name
 
 
 def recipe_names() -> list[str]:
@@ -26,33 +30,48 @@ def load_recipe(recipe: str | Path, overrides: Mapping[str, Any] | None = None) 
     `overrides` maps dotted names to values, as text or typed: `{"phases.0.epochs": "3"}`;
     `"data"` alone means `"data.source"`. Raises `ConfigError`.
     """
-    path = Path(recipe)
-    if path.suffix != ".toml":
-        path = RECIPES / f"{recipe}.toml"
-        if not path.is_file():
-            hint = did_you_mean(str(recipe), recipe_names())
-            raise ConfigError(
-                f"recipe {str(recipe)!r}: no such recipe{hint}; "
-                f"shipped are {', '.join(recipe_names())}, or give the path of a .toml file"
-            )
+    path = _find(recipe)
+    table = _read(path)
+    # Files and folders may have names in any bytes, a recipe's name is text.
+    stem = os.fsencode(path.stem).decode("utf-8", "replace")
+    table.setdefault("name", stem[:LONGEST_NAME])
+    config = parse(Config, table, path.name)
+    if not overrides:
+        return config
+    # The file alone is right, so that what follows are mistakes of the overrides.
+    for name, value in overrides.items():
+        _override(table, "data.source" if name == "data" else name, value)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"recipe {path}: can't be read ({error.strerror or error}); check the path"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"recipe {path}: no valid TOML ({error}); mend that line") from error
-    table.setdefault("name", path.stem)
-    for dotted, value in (overrides or {}).items():
-        _override(table, "data.source" if dotted == "data" else dotted, value)
-    try:
-        return parse(Config, table, path.name)
+        return parse(Config, table)
     except ConfigError as error:
-        # What the file does not say is not to be looked for there.
-        problem = str(error).removeprefix(f"{path.name}: ")
-        of_flag = problem.startswith(tuple(f"{dotted}:" for dotted in overrides or ()))
-        raise ConfigError(problem if of_flag else str(error)) from None
+        name, colon, problem = str(error).partition(":")
+        given = (each for each in overrides if f"{each}.".startswith(f"{name}."))
+        raise ConfigError(f"--{next(given, name)}{colon}{problem}") from None
+
+
+def _find(recipe: str | Path) -> Path:
+    path = Path(recipe)
+    if path.suffix == ".toml":
+        return path
+    if str(recipe) in recipe_names():
+        return RECIPES / f"{recipe}.toml"
+    raise ConfigError(
+        f"recipe {shown(str(recipe))}: no such recipe{did_you_mean(str(recipe), recipe_names())}; "
+        f"shipped are {', '.join(recipe_names())}, or give the path of a .toml file"
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_text(path, LARGEST))
+    except FileError as error:
+        raise ConfigError(f"recipe {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"recipe {path}: invalid TOML (nested too deeply)") from error
+    except ValueError as error:  # TOMLDecodeError, or a number of too many digits
+        raise ConfigError(
+            f"recipe {path}: invalid TOML ({first_line(error)}); correct it"
+        ) from error
 
 
 def to_table(config: Any) -> dict[str, Any]:
@@ -103,11 +122,10 @@ def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
     here: Any = table
     for depth, part in enumerate(parents):
         if isinstance(here, list):
-            if not part.isdigit() or int(part) >= len(here):
+            if part not in map(str, range(len(here))):
                 raise ConfigError(
                     f"--{dotted}: the recipe has {len(here)} phase{'s' * (len(here) != 1)}, "
-                    f"numbered from 0; "
-                    f"found {part!r}"
+                    f"numbered from 0; found {shown(part)}"
                 )
             here = here[int(part)]
         elif isinstance(here, dict):

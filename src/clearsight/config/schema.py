@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from clearsight.config.parsing import setting
-from clearsight.errors import ConfigError
+from clearsight.errors import ConfigError, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,5 +274,10 @@ class Config:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
+        if not self.name or len(self.name) > 100 or {*"/\\"} & {*self.name}:
+            raise ConfigError(
+                f"name: found {shown(self.name)}, expected up to 100 characters without slashes, "
+                "for it names the run folder"
+            )
         if not self.phases:
             raise ConfigError("phases: the recipe has none; give at least one [[phases]] table")
