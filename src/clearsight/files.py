@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 import stat
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,25 @@ from clearsight.formats import SCHEMAS, problem
 
 LARGEST = 2**28
 """Bytes of the largest JSON or CSV file to read; the split of 1.28 million images takes 100 MB."""
+
+
+class MissingKeyError(FileError, KeyError):
+    """A file lacks a key. A `KeyError` too, as for any mapping: templates may ask what is there."""
+
+    __str__ = Exception.__str__  # a KeyError's is the message in quotes
+
+
+class Record(dict[str, Any]):
+    """An object of a JSON file or a row of a CSV file, which names the file if it lacks a key."""
+
+    def __init__(self, items: Iterable[tuple[str, Any]] = (), path: Path | None = None) -> None:
+        super().__init__(items)
+        self.path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise MissingKeyError(
+            f"{self.path or 'the file'}: lacks {key!r}; restore or remove the file"
+        )
 
 
 def write_text(path: Path, text: str) -> None:
@@ -47,7 +66,12 @@ def read_json(path: Path) -> Any:
 def parse_json(text: str, path: Path) -> Any:
     """The value of a JSON text that was read from `path`. Raises `FileError`; NaN is no JSON."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        return json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=lambda pairs: Record(pairs, path),
+        )
     except RecursionError as error:
         raise FileError(f"{path}: invalid JSON (nested too deeply); restore the file") from error
     except ValueError as error:
@@ -85,7 +109,7 @@ def read_csv(path: Path) -> list[dict[str, Any]]:
     for number, row in enumerate(rows, 2):
         if None in row or None in row.values():
             raise FileError(f"{path}: row {number} has not as many cells as the first; restore it")
-    return [{name: value(cell) for name, cell in row.items()} for row in rows]
+    return [Record(((name, value(cell)) for name, cell in row.items()), path) for row in rows]
 
 
 def read_text(path: Path, largest: int = LARGEST) -> str:
@@ -140,13 +164,10 @@ def replacing(path: Path) -> Generator[Path]:
     Works for a file and, where the block makes the temporary path a folder, for a folder. Folders
     made for it above go again where they stay empty.
     """
-    if path.name in ("", "..") or "\0" in str(path):
-        raise FileError(f"{path}: names no file or folder of its own; choose another --out")
-    made: list[Path] = []
+    made = [folder for folder in path.parents if not folder.exists()]
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with readable_os_errors(path):
-            made += [folder for folder in path.parents if not folder.exists()]
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             if temporary.is_dir() and path.exists():

@@ -58,5 +58,5 @@ def _sentence(error: "JsonSchemaValueException") -> str:
     if error.rule == "required":
         missing = [key for key in error.rule_definition if key not in error.value]
         return f"{f'{place}: ' if place else ''}lacks {', '.join(missing)}"
-    expected = _WORDS[error.rule](error.rule_definition)
+    expected = _WORDS[str(error.rule)](error.rule_definition)
     return f"{f'{place}: ' if place else ''}found {shown(error.value)}, expected {expected}"

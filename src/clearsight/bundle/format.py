@@ -99,11 +99,9 @@ class Bundle:
         from clearsight.models.factory import build
         from clearsight.models.preprocess import Preprocess
 
-        # Keys of later writers, which a reader may ignore, are ignored.
-        known = ("mean", "std", "size", "interpolation", "scaled_twice")
-        preprocessing = {k: v for k, v in self.preprocessing.items() if k in known}
         try:
-            model = build(self.architecture, self.classes, Preprocess(**preprocessing), self.head)
+            preprocess = Preprocess(**self.preprocessing)
+            model = build(self.architecture, self.classes, preprocess, self.head)
         except ConfigError as error:
             raise BundleError(
                 f"{self.path / MANIFEST}: architecture {self.architecture!r} is unknown to "

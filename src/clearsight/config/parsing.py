@@ -14,6 +14,7 @@ from dataclasses import field
 from typing import Any, Literal
 
 from clearsight.errors import ConfigError, shown
+from clearsight.progress import SILENT, Progress
 
 YEAR = 366 * 24 * 3600.0
 LONGEST_TEXT = 4096  # characters, as of a path
@@ -34,32 +35,51 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     show: bool = True,
+    was: str = "",
 ) -> Any:
-    """A dataclass field with its meaning, unit and closed range [`low`, `high`]."""
-    metadata = {"help": meaning, "unit": unit, "low": low, "high": high, "show": show}
+    """A dataclass field with its meaning, unit and closed range [`low`, `high`].
+
+    `was` is its name before it was renamed: still read until 1.0, and what the recipe hash is over.
+    """
+    metadata = {
+        "help": meaning, "unit": unit, "low": low, "high": high, "show": show, "was": was,
+    }  # fmt: skip
     return field(default=default, metadata=metadata)
 
 
-def parse(cls: Any, table: Mapping[str, Any], path: str = "") -> Any:
+def parse(cls: Any, table: Mapping[str, Any], path: str = "", progress: Progress = SILENT) -> Any:
     """`table` as a frozen `cls`; unknown keys, wrong types and values out of range are errors.
 
-    `path` is what errors put before a key: the recipe's file, or the table's dotted name.
+    `path` is what errors put before a key: the recipe's file, or the table's dotted name. A setting
+    under its former name is read, and `progress` told of the new one.
     """
     if not isinstance(table, Mapping):
         raise ConfigError(f"{path}: found {shown(table)}, expected a table of settings")
     known = {f.name: f for f in dataclasses.fields(cls)}
+    renamed = former_names(cls)
     hints = typing.get_type_hints(cls)
     values = {}
     for key, value in table.items():
         # In a file's top table the file is no part of the setting's name.
         name = f"{path}: {key}" if path.endswith(".toml") else f"{path}.{key}".lstrip(".")
+        if key in renamed:
+            new = renamed[key]
+            if new in table:
+                raise ConfigError(f"{name}: found beside {new}, its new name; remove {key}")
+            progress.say(f"{name}: this setting is called {new} now; {key} is read until 1.0")
+            key = new  # noqa: PLW2901
         if key not in known:
             raise ConfigError(
                 f"{shown(name)[1:-1]}: no such setting{did_you_mean(key, known)}; "
                 f"known here: {', '.join(known)}"
             )
-        values[key] = _convert(value, hints[key], known[key].metadata, name)
+        values[key] = _convert(value, hints[key], known[key].metadata, name, progress)
     return cls(**values)
+
+
+def former_names(cls: Any) -> dict[str, str]:
+    """Former → present name of each renamed setting of `cls`."""
+    return {f.metadata["was"]: f.name for f in dataclasses.fields(cls) if f.metadata.get("was")}
 
 
 def parse_duration(text: str | float, path: str = "duration") -> float:
@@ -80,30 +100,20 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def dotted(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables, and lists of tables, as {dotted name: value}: `phases.0.lr`."""
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        name = f"{prefix}{key}"
-        tables = isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value)
-        if isinstance(value, Mapping) or tables:
-            inner = value if isinstance(value, Mapping) else dict(enumerate(value))
-            values |= dotted(inner, f"{name}.")
-        else:
-            values[name] = value
-    return values
-
-
-def _convert(value: Any, kind: Any, metadata: Mapping[str, Any], path: str) -> Any:
+def _convert(
+    value: Any, kind: Any, metadata: Mapping[str, Any], path: str, progress: Progress
+) -> Any:
     options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     if type(None) in options:
         if value is None or (isinstance(value, str) and value == ""):
             return None
         kind = next(option for option in options if option is not type(None))
     if dataclasses.is_dataclass(kind):
-        return parse(kind, value, path)
+        return parse(kind, value, path, progress)
     if typing.get_origin(kind) is tuple:
-        return _convert_tuple(value, typing.get_args(kind)[0], path)
+        if ... not in typing.get_args(kind):
+            return _convert_numbers(value, len(typing.get_args(kind)), metadata, path)
+        return _convert_tuple(value, typing.get_args(kind)[0], path, progress)
     if typing.get_origin(kind) is Literal:
         choices = typing.get_args(kind)
         if value not in choices:
@@ -117,13 +127,13 @@ def _convert(value: Any, kind: Any, metadata: Mapping[str, Any], path: str) -> A
     return _in_range(_scalar(value, kind, path), metadata, path)
 
 
-def _convert_tuple(value: Any, kind: Any, path: str) -> tuple[Any, ...]:
+def _convert_tuple(value: Any, kind: Any, path: str, progress: Progress) -> tuple[Any, ...]:
     """A list of tables, or one of lists of whole numbers, `kind` saying which."""
     if not isinstance(value, list | tuple):
         hint = f"; write [[{path.rpartition(' ')[2]}]]" if isinstance(value, Mapping) else ""
         raise ConfigError(f"{path}: found {shown(value)}, expected a list{hint}")
     if dataclasses.is_dataclass(kind):
-        return tuple(parse(kind, item, f"{path}.{i}") for i, item in enumerate(value))
+        return tuple(parse(kind, item, f"{path}.{i}", progress) for i, item in enumerate(value))
     width = len(typing.get_args(kind))
     items = []
     for item in value:
@@ -131,6 +141,18 @@ def _convert_tuple(value: Any, kind: Any, path: str) -> tuple[Any, ...]:
             raise ConfigError(f"{path}: found {shown(item)}, expected lists of {width} numbers")
         items.append(tuple(_in_range(_scalar(v, int, path), {"low": 0}, path) for v in item))
     return tuple(items)
+
+
+def _convert_numbers(
+    value: Any, count: int, metadata: Mapping[str, Any], path: str
+) -> tuple[float, ...]:
+    """`count` numbers of a list, or of text such as `0.5,0.5,0.5`."""
+    items = value.strip("[] ").split(",") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or len(items) != count:
+        raise ConfigError(
+            f"{path}: found {shown(value)}, expected {count} numbers, as in 0.5,0.5,0.5"
+        )
+    return tuple(_in_range(_scalar(item, float, path), metadata, path) for item in items)
 
 
 def _scalar(value: Any, kind: Any, path: str) -> Any:
@@ -148,7 +170,7 @@ def _scalar(value: Any, kind: Any, path: str) -> Any:
         value = float(value)
     if type(value) is not kind:
         raise ConfigError(f"{path}: found {shown(value)}, expected {_WORDS[kind]}")
-    if kind is str:
+    if isinstance(value, str):
         _check_text(value, path)
     return value
 

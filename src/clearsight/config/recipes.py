@@ -5,14 +5,16 @@ import hashlib
 import json
 import os
 import tomllib
+import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clearsight.config.parsing import did_you_mean, parse
-from clearsight.config.schema import Config
+from clearsight.config.parsing import did_you_mean, former_names, parse
+from clearsight.config.schema import Config, DataConfig
 from clearsight.errors import ConfigError, FileError, first_line, shown
 from clearsight.files import read_text
+from clearsight.progress import SILENT, Progress
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 LARGEST = 2**20  # bytes of a recipe
@@ -24,23 +26,34 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
-def load_recipe(recipe: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+def load_recipe(
+    recipe: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    progress: Progress = SILENT,
+) -> Config:
     """The configuration of a shipped recipe's name or a TOML file, with dotted overrides.
 
     `overrides` maps dotted names to values, as text or typed: `{"phases.0.epochs": "3"}`;
-    `"data"` alone means `"data.source"`. Raises `ConfigError`.
+    `"data"` alone means `"data.source"`. A target belongs to recipe and source: where the source is
+    overridden by another it is left out, unless it is overridden as well. `progress` is told of
+    settings under a former name. Raises `ConfigError`.
     """
     path = _find(recipe)
     table = _read(path)
     # Files and folders may have names in any bytes, a recipe's name is text.
     stem = os.fsencode(path.stem).decode("utf-8", "replace")
     table.setdefault("name", stem[:LONGEST_NAME])
-    config = parse(Config, table, path.name)
+    config = parse(Config, table, path.name, progress)
     if not overrides:
         return config
     # The file alone is right, so that what follows are mistakes of the overrides.
     for name, value in overrides.items():
         _override(table, "data.source" if name == "data" else name, value)
+    if (
+        "evaluation.target" not in overrides
+        and _source_name(table) != Path(config.data.source).name
+    ):
+        table.get("evaluation", {}).pop("target", None)
     try:
         return parse(Config, table)
     except ConfigError as error:
@@ -135,7 +148,23 @@ def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
     if not isinstance(here, dict):
         name = ".".join(parents)
         raise ConfigError(f"--{dotted}: {name} has no settings of its own; leave out {last!r}")
+    for former, present in _renamed_in(parents).items():
+        if last in (former, present):  # it replaces what the recipe says under the other name
+            here.pop(former, None)
+            here.pop(present, None)
     here[last] = value
+
+
+def _renamed_in(parents: list[str]) -> dict[str, str]:
+    """Former → present names in the table at a dotted name, such as `phases.0`."""
+    kind = typing.get_type_hints(Config).get(parents[0]) if parents else None
+    kind = next(iter(typing.get_args(kind)), kind)  # tuple[PhaseConfig, ...]
+    return former_names(kind) if dataclasses.is_dataclass(kind) else {}
+
+
+def _source_name(table: Mapping[str, Any]) -> str:
+    """The last part of the source in a raw table: data that only moved are the same."""
+    return Path(str(table.get("data", {}).get("source", DataConfig().source))).name
 
 
 def _own_values(config: Any) -> dict[str, Any]:
@@ -143,12 +172,14 @@ def _own_values(config: Any) -> dict[str, Any]:
     own: dict[str, Any] = {}
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
+        # A renamed setting counts under its former name, so that recipes keep their hash.
+        name = f.metadata.get("was") or f.name
         if f.name == "phases":
-            own[f.name] = [_own_values(phase) for phase in value]
+            own[name] = [_own_values(phase) for phase in value]
         elif dataclasses.is_dataclass(value):
             nested = _own_values(value)
             if nested:
-                own[f.name] = nested
+                own[name] = nested
         elif value != f.default:
-            own[f.name] = value
+            own[name] = value
     return own

@@ -185,6 +185,13 @@ class PhaseConfig:
         (), "knots (step, total steps) of a budgeted run, written by it", show=False
     )
 
+    def __post_init__(self) -> None:
+        steps = [step for step, _ in self.plan]
+        if steps and (steps[0] != 0 or steps != sorted({*steps})):
+            raise ConfigError(f"plan: found steps {shown(steps)}, expected rising ones from 0")
+        if any(step >= total for step, total in self.plan):
+            raise ConfigError("plan: found a knot at or after its own end, expected step < total")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
