@@ -54,9 +54,16 @@ def _validator(schema: Path) -> Callable[[Any], Any]:
 
 
 def _sentence(error: "JsonSchemaValueException") -> str:
-    place = (error.name or "").removeprefix("data").lstrip(".")
+    name = (error.name or "").removeprefix("data").lstrip(".")
+    place = f"{name}: " if name else ""
     if error.rule == "required":
         missing = [key for key in error.rule_definition if key not in error.value]
-        return f"{f'{place}: ' if place else ''}lacks {', '.join(missing)}"
+        return f"{place}lacks {', '.join(missing)}"
+    if error.rule == "additionalProperties":
+        known = error.definition["properties"]
+        unknown = next(key for key in error.value if key not in known)
+        return f"{place}found the unknown key {shown(unknown)}, known are {', '.join(known)}"
+    if str(error.rule) not in _WORDS:
+        return error.message.removeprefix("data.").removeprefix("data ")
     expected = _WORDS[str(error.rule)](error.rule_definition)
-    return f"{f'{place}: ' if place else ''}found {shown(error.value)}, expected {expected}"
+    return f"{place}found {shown(error.value)}, expected {expected}"

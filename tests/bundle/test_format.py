@@ -226,8 +226,8 @@ def test_the_card_says_where_weights_are_from_and_warns_of_a_mistake_put_in(
     forced = write(tmp_path / "forced", wrong) / "MODEL_CARD.md"
     for value in origin.values():
         assert value in sound.read_text("utf-8")
-    assert "a mistake put in on purpose" not in sound.read_text("utf-8")
-    assert "a mistake put in on purpose" in forced.read_text("utf-8")
+    assert "a mistake reproduced on purpose" not in sound.read_text("utf-8")
+    assert "a mistake reproduced on purpose" in forced.read_text("utf-8")
 
 
 def assert_vouched_for(bundle: Bundle, file: Path) -> None:

@@ -33,7 +33,7 @@ def about_of(folder: Path) -> dict[str, Any]:
 
 
 def problems(about: Mapping[str, Any]) -> list[str]:
-    return [e.message for e in jsonschema.Draft202012Validator(SCHEMA_ITSELF).iter_errors(about)]
+    return [e.message for e in jsonschema.Draft7Validator(SCHEMA_ITSELF).iter_errors(about)]
 
 
 def undocumented(value: Any, schema: Mapping[str, Any], name: str = "") -> list[str]:
@@ -145,7 +145,7 @@ def test_an_mlflow_model_takes_no_parameters(place: Path) -> None:
 
 
 def test_the_kept_bundles_and_what_is_written_today_follow_the_schema(tmp_path: Path) -> None:
-    jsonschema.Draft202012Validator.check_schema(SCHEMA_ITSELF)
+    jsonschema.Draft7Validator.check_schema(SCHEMA_ITSELF)
     kept = BUNDLES / f"v{FORMAT_VERSION}"
     model = build("airnet-tiny", ("a", "b"), Preprocess((0.5,) * 3, (0.25,) * 3, 24)).eval()
     about = about_of(kept)

@@ -17,7 +17,7 @@ from clearsight.bundle.engines import in_batches, onnx_engine
 from clearsight.bundle.format import ONNX, check_place, write_bundle
 from clearsight.bundle.quantize import Int8Images, int8_graph
 from clearsight.data.images import Fit
-from clearsight.errors import BundleError, UsageError
+from clearsight.errors import BundleError, UsageError, first_line
 from clearsight.models.classifier import Classifier
 from clearsight.progress import SILENT, Progress
 
@@ -106,7 +106,7 @@ def onnx_graph(model: Classifier, *, size: int, fit: Fit) -> bytes:
     except torch.onnx.OnnxExporterError as error:
         raise BundleError(
             f"model {model.name!r}: torch {torch.__version__} can't export it as ONNX "
-            f"({str(error).strip().splitlines()[0]}); its forward must not depend on pixel values"
+            f"({first_line(error)}); its forward must not depend on pixel values"
         ) from error
     assert program is not None
     proto = program.model_proto

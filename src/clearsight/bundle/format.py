@@ -37,6 +37,7 @@ MANIFEST, WEIGHTS, ONNX, CARD = "bundle.json", "model.safetensors", "model.onnx"
 INT8, VALIDATION = "model.int8.onnx", "validation.parquet"
 SCHEMA = Path(__file__).with_name("bundle.schema.json")
 ZEROS = "0" * 64
+_REQUIRED = (WEIGHTS, ONNX, CARD)
 LARGEST = 2**26  # bytes of bundle.json
 COPY_AGAIN = "copy the bundle again, or export it anew with `clearsight export`"
 
@@ -152,6 +153,11 @@ def write_bundle(
         **({} if int8 is None else {"int8": dict(int8[1])}),
         "provenance": dict(provenance),
     }
+    wrong = problem(
+        {**manifest, "sha256": dict.fromkeys(_REQUIRED, ZEROS), "checksum": ZEROS}, SCHEMA
+    )
+    if wrong:
+        raise BundleError(f"bundle {out}: {wrong}; nothing was written")
     # One key: with more, safetensors would order them anew at every save.
     metadata = {"clearsight": json.dumps({"architecture": model.name, "classes": model.classes})}
     with replacing(out) as folder:
@@ -285,7 +291,7 @@ def _member(folder: Path, name: str) -> Path:
 def _verify(path: Path, text: str, manifest: Mapping[str, Any]) -> None:
     checksum = manifest["checksum"]
     found = hashlib.sha256(_with_last(text, checksum, ZEROS).encode()).hexdigest()
-    required = [WEIGHTS, ONNX, CARD, *([INT8] if "int8" in manifest else [])]
+    required = [*_REQUIRED, *([INT8] if "int8" in manifest else [])]
     expected = {MANIFEST: checksum, **dict.fromkeys(required), **manifest["sha256"]}
     for name, digest in expected.items():
         file = _member(path, name)

@@ -5,7 +5,6 @@ The fields say all there is to check: types, choices, and in their metadata the 
 
 import dataclasses
 import difflib
-import math
 import re
 import types
 import typing
@@ -18,7 +17,8 @@ from clearsight.progress import SILENT, Progress
 
 YEAR = 366 * 24 * 3600.0
 LONGEST_TEXT = 4096  # characters, as of a path
-LARGEST = 2**63 - 1
+HIGHEST = 10**9  # of numbers whose field says no more
+SEED = 2**32 - 1  # the highest that NumPy takes
 _WORDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
@@ -33,7 +33,7 @@ def setting(
     *,
     unit: str = "",
     low: float | None = None,
-    high: float | None = None,
+    high: float = HIGHEST,
     show: bool = True,
     was: str = "",
 ) -> Any:
@@ -85,12 +85,12 @@ def former_names(cls: Any) -> dict[str, str]:
 def parse_duration(text: str | float, path: str = "duration") -> float:
     """Seconds of `90`, `"90s"`, `"5m"`, `"1.5h"`, at most a year."""
     if isinstance(text, int | float) and not isinstance(text, bool):
-        return _in_range(_scalar(text, float, path), {"high": YEAR, "unit": "s"}, path)
+        return _in_range(_scalar(text, float, path), {"low": 0, "high": YEAR, "unit": "s"}, path)
     match = re.fullmatch(r"\s*(\d{1,20}(?:\.\d{1,20})?)\s*(s|m|min|h)?\s*", str(text)[:50])
     if not match:
         raise ConfigError(f"{path}: found {shown(text)}, expected a duration such as 90s, 5m or 1h")
     seconds = float(match[1]) * {"s": 1, None: 1, "m": 60, "min": 60, "h": 3600}[match[2]]
-    return _in_range(seconds, {"high": YEAR, "unit": "s"}, path)
+    return _in_range(seconds, {"low": 0, "high": YEAR, "unit": "s"}, path)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -139,7 +139,9 @@ def _convert_tuple(value: Any, kind: Any, path: str, progress: Progress) -> tupl
     for item in value:
         if not isinstance(item, list | tuple) or len(item) != width:
             raise ConfigError(f"{path}: found {shown(item)}, expected lists of {width} numbers")
-        items.append(tuple(_in_range(_scalar(v, int, path), {"low": 0}, path) for v in item))
+        items.append(
+            tuple(_in_range(_scalar(v, int, path), {"low": 0, "high": HIGHEST}, path) for v in item)
+        )
     return tuple(items)
 
 
@@ -164,10 +166,9 @@ def _scalar(value: Any, kind: Any, path: str) -> Any:
             value = kind(value)
         except ValueError:
             raise ConfigError(f"{path}: found {shown(value)}, expected {_WORDS[kind]}") from None
-    if type(value) is int and kind in (int, float) and abs(value) > LARGEST:
-        raise ConfigError(f"{path}: found {shown(value)}, expected at most 19 digits")
     if kind is float and type(value) is int:
-        value = float(value)
+        # A float holds no more than 308 digits; the field's range says what is wrong.
+        value = float(max(min(value, 10**300), -(10**300)))
     if type(value) is not kind:
         raise ConfigError(f"{path}: found {shown(value)}, expected {_WORDS[kind]}")
     if isinstance(value, str):
@@ -190,16 +191,17 @@ def _check_text(value: str, path: str) -> None:
 
 
 def _in_range(value: Any, metadata: Mapping[str, Any], path: str) -> Any:
-    low, high = metadata.get("low"), metadata.get("high")
+    if isinstance(value, str | bool):
+        return value
+    low, high = metadata.get("low"), metadata["high"]
     # `not (>=)` also refuses NaN.
-    if (low is not None and not value >= low) or (high is not None and not value <= high):
-        if low is not None and high is not None:
-            span = f"from {low} to {high}"
+    if (low is not None and not value >= low) or not value <= high:
+        if low is None:
+            span = f"at most {high:,}"
         else:
-            span = f"{low} or more" if high is None else f"at most {high}"
+            open_ended = high == HIGHEST and not value > high
+            span = f"{low:,} or more" if open_ended else f"from {low:,} to {high:,}"
         unit = metadata.get("unit")
         unit = f" {unit}" if unit and unit != "duration" else ""
         raise ConfigError(f"{path}: found {shown(value)}, expected {span}{unit}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{path}: found {value}, expected a finite number")
     return value
