@@ -59,9 +59,10 @@ def parse(cls: Any, table: Mapping[str, Any], path: str = "", progress: Progress
     renamed = former_names(cls)
     hints = typing.get_type_hints(cls)
     values = {}
+    # In a file's top table the file is no part of the setting's name.
+    prefix = f"{path}: " if path.endswith(".toml") else f"{path}.".lstrip(".")
     for key, value in table.items():
-        # In a file's top table the file is no part of the setting's name.
-        name = f"{path}: {key}" if path.endswith(".toml") else f"{path}.{key}".lstrip(".")
+        name = f"{prefix}{key}"
         if key in renamed:
             new = renamed[key]
             if new in table:
@@ -74,7 +75,10 @@ def parse(cls: Any, table: Mapping[str, Any], path: str = "", progress: Progress
                 f"known here: {', '.join(known)}"
             )
         values[key] = _convert(value, hints[key], known[key].metadata, name, progress)
-    return cls(**values)
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{prefix}{error}") from None
 
 
 def former_names(cls: Any) -> dict[str, str]:

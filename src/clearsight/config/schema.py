@@ -192,7 +192,7 @@ class PhaseConfig:
         if steps and (steps[0] != 0 or steps != sorted({*steps})):
             raise ConfigError(f"plan: found steps {shown(steps)}, expected rising ones from 0")
         if any(step >= total for step, total in self.plan):
-            raise ConfigError("plan: found a knot at or after its own end, expected step < total")
+            raise ConfigError("plan: found a knot at its end, expected its step below its total")
 
 
 @dataclass(frozen=True, kw_only=True)
