@@ -56,10 +56,7 @@ def read_json(path: Path) -> Any:
     Raises `FileError` where the file is missing, damaged, or says something else.
     """
     value = parse_json(read_text(path), path)
-    schema = SCHEMAS / f"{path.stem}.schema.json"
-    wrong = problem(value, schema) if schema.is_file() else None
-    if wrong:
-        raise FileError(f"{path}: {wrong}; restore or remove the file")
+    _check_format(value, path)
     return value
 
 
@@ -89,17 +86,19 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_csv(path: Path) -> list[dict[str, Any]]:
-    """The rows of `write_csv`, numbers as int or float, empty cells as None.
+    """The rows of `write_csv`, finite numbers as int or float, empty cells as None.
 
-    Raises `FileError` where it is missing or damaged.
+    They are checked against the schema of the file's name if there is one.
+    Raises `FileError` where the file is missing, damaged, or says something else.
     """
 
     def value(cell: str) -> Any:
         for kind in (int, float):
             try:
-                return kind(cell)
+                number = kind(cell)
             except ValueError:
                 continue
+            return number if math.isfinite(number) else cell
         return cell or None
 
     try:
@@ -109,7 +108,17 @@ def read_csv(path: Path) -> list[dict[str, Any]]:
     for number, row in enumerate(rows, 2):
         if None in row or None in row.values():
             raise FileError(f"{path}: row {number} has not as many cells as the first; restore it")
-    return [Record(((name, value(cell)) for name, cell in row.items()), path) for row in rows]
+    table = [Record(((name, value(cell)) for name, cell in row.items()), path) for row in rows]
+    _check_format(table, path)
+    return table
+
+
+def _check_format(value: Any, path: Path) -> None:
+    """Raises `FileError` for what breaks the schema of the file's name, if there is one."""
+    schema = SCHEMAS / f"{path.stem}.schema.json"
+    wrong = problem(value, schema) if schema.is_file() else None
+    if wrong:
+        raise FileError(f"{path}: {wrong}; restore or remove the file")
 
 
 def read_text(path: Path, largest: int = LARGEST) -> str:
@@ -151,10 +160,10 @@ def check_regular(path: Path) -> None:
         raise FileError(f"{path}: is {found}, expected a file; give the path of a file")
 
 
-def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes. Raises `OSError`."""
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Hex digest of a file's bytes. Raises `OSError`."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 @contextmanager

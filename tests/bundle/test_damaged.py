@@ -212,7 +212,7 @@ def test_what_is_no_regular_file_of_the_folder_is_not_opened(folder: Path) -> No
         (lambda: file.symlink_to(outside), "is a link to a file outside of the bundle"),
         (lambda: file.symlink_to(".."), "is a folder"),
         (lambda: file.symlink_to("model.onnx"), "can't be read"),
-        (lambda: file.mkdir(), "is a folder"),
+        (file.mkdir, "is a folder"),
     ):
         file.unlink()
         make()

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from clearsight.bundle.card import model_card
 from clearsight.data.images import Fit
 from clearsight.errors import BundleError, ConfigError, FileError, first_line
-from clearsight.files import check_regular, parse_json, read_text, recover, replacing, sha256
+from clearsight.files import check_regular, file_digest, parse_json, read_text, recover, replacing
 from clearsight.formats import problem
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def write_bundle(
         (folder / CARD).write_text(model_card(manifest), encoding="utf-8")
         if validation is not None:
             (folder / VALIDATION).write_bytes(validation)
-        manifest["sha256"] = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+        manifest["sha256"] = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
         (folder / MANIFEST).write_text(_sealed(manifest), encoding="utf-8")
     return out
 
@@ -296,7 +296,7 @@ def _verify(path: Path, text: str, manifest: Mapping[str, Any]) -> None:
     for name, digest in expected.items():
         file = _member(path, name)
         try:
-            found = found if name == MANIFEST else sha256(file)
+            found = found if name == MANIFEST else file_digest(file)
         except OSError as error:
             raise BundleError(
                 f"{file}: can't be read ({error.strerror or error}); {COPY_AGAIN}"

