@@ -110,7 +110,7 @@ def read_csv(path: Path) -> list[dict[str, Any]]:
             raise FileError(f"{path}: row {number} has not as many cells as the first; restore it")
     table = [Record(((name, value(cell)) for name, cell in row.items()), path) for row in rows]
     _check_format(table, path)
-    return table
+    return [*table]
 
 
 def _check_format(value: Any, path: Path) -> None:

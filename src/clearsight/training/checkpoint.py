@@ -81,9 +81,18 @@ def load_metadata(folder: Path) -> dict[str, Any]:
     """What `checkpoint.json` says. Raises `RunError` if there is none, or not all of it."""
     recover(folder)
     try:
-        return read_json(folder / ABOUT)
+        metadata = read_json(folder / ABOUT)
     except FileError as error:
         raise RunError(f"checkpoint {error}, or train again") from error
+    state = metadata.get("position")
+    if state is not None:
+        finished = {len(state["phases"]), len(state["plans"])}
+        knots = [knot for plan in (state["plan"], *state["plans"]) for knot in plan]
+        if finished != {state["phase"]} or any(step >= total for step, total in knots):
+            raise RunError(
+                f"checkpoint {folder / ABOUT}: its phases, plans and steps disagree; {REMEDY}"
+            )
+    return metadata
 
 
 def load_state(
