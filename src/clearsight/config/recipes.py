@@ -43,7 +43,7 @@ def load_recipe(
     # Files and folders may have names in any bytes, a recipe's name is text.
     stem = os.fsencode(path.stem).decode("utf-8", "replace")
     table.setdefault("name", stem[:LONGEST_NAME])
-    config = parse(Config, table, path.name, progress)
+    config = parse(Config, table, path.name, SILENT if overrides else progress)
     if not overrides:
         return config
     # The file alone is right, so that what follows are mistakes of the overrides.
@@ -55,7 +55,7 @@ def load_recipe(
     ):
         table.get("evaluation", {}).pop("target", None)
     try:
-        return parse(Config, table)
+        return parse(Config, table, progress=progress)
     except ConfigError as error:
         name, colon, problem = str(error).partition(":")
         given = (each for each in overrides if f"{each}.".startswith(f"{name}."))

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from clearsight.errors import WeightsError, first_line
 from clearsight.files import file_digest
-from clearsight.models.preprocess import Interpolation
+from clearsight.models import hub
+from clearsight.models.preprocess import Expectation
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 # Where training scripts keep a network's tensors inside a checkpoint, and what the wrappers around
@@ -100,37 +101,16 @@ def from_hub(repository: str, licence: str | None, expects: Expectation, name: s
 
     Raises `WeightsError` where they are neither in the cache nor to be had.
     """
-    import huggingface_hub
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
-
-    cached = [huggingface_hub.try_to_load_from_cache(repository, file) for file in HUB_FILES]
-    path = next((found for found in cached if isinstance(found, str)), None)
-    if path is None:
-        reason = _silence()
-        if reason:
-            raise WeightsError(f"weights of {name}: the model hub {reason}; {_ways(name)}")
-        try:
-            for file in HUB_FILES:
-                try:
-                    path = huggingface_hub.hf_hub_download(repository, file)
-                    break
-                except EntryNotFoundError:
-                    continue
-        except (OSError, HfHubHTTPError) as error:
-            raise WeightsError(
-                f"weights of {name}: the download failed ({first_line(error)}); {_ways(name)}"
-            ) from error
-    if path is None:
-        raise WeightsError(
-            f"weights of {name}: {repository} on the model hub holds neither of "
-            f"{', '.join(HUB_FILES)}; {_ways(name)}"
-        )
+    try:
+        path = hub.fetch(repository, HUB_FILES)
+    except WeightsError as error:
+        raise WeightsError(f"weights of {name}: {error}; {_ways(name)}") from error
     return Weights(
         tensors=read_tensors(path),
         expects=expects,
         source=f"hub {repository}",
         licence=licence or "not stated",
-        sha256=file_digest(Path(path)),
+        sha256=file_digest(path),
     )
 
 
