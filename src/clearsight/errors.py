@@ -17,7 +17,7 @@ Each message is one sentence that names the file or field, what was found, and w
 
 from typing import Any
 
-SHOWN = 60  # characters of a value that a message repeats
+SHOWN, LINE = 60, 150  # characters that a message repeats of a value, of another's message
 
 
 class ClearsightError(Exception):
@@ -69,9 +69,9 @@ class RegistryError(ClearsightError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of another library's message; the error's type where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(" :") if lines else type(error).__name__
+    """The first line of another library's message, cut; the error's type where it has none."""
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(" .:")
+    return line if len(line) <= LINE else f"{line[:LINE]}…"
 
 
 def shown(value: Any) -> str:

@@ -1,5 +1,6 @@
 """What the readers of files give to the cache: a `Source`, and the `Records` it holds."""
 
+import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -83,6 +84,8 @@ def file_digests(files: Sequence[Path], algorithm: str = "sha256") -> list[str]:
 
     def digest(path: Path) -> str:
         try:
+            if not stat.S_ISREG(path.stat().st_mode):  # opening one could wait for ever
+                raise DataError(f"{path}: is no regular file; give the data file itself")
             return file_digest(path, algorithm)
         except OSError as error:
             raise DataError(
