@@ -19,7 +19,7 @@ from clearsight.bundle.card import model_card
 from clearsight.bundle.format import (
     Bundle,
     _sealed,
-    check_place,
+    check_out,
     copy_bundle,
     read_bundle,
 )
@@ -307,9 +307,9 @@ def test_a_bundle_is_written_only_where_it_replaces_nothing_else(
         ("x" * 300, "can't be used"),
     ):
         with pytest.raises(BundleError, match=message):
-            check_place(Path(place))
+            check_out(Path(place))
     for place in (folder, tmp_path / "new", tmp_path / "newer", "inside", "../beside"):
-        check_place(Path(place))
+        check_out(Path(place))
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
 
 
@@ -318,7 +318,7 @@ def test_a_bundle_in_the_working_folder_is_not_replaced_by_itself(
 ) -> None:
     monkeypatch.chdir(folder)
     with pytest.raises(BundleError, match="is the working folder"):
-        check_place(Path())
+        check_out(Path())
 
 
 def test_an_mlflow_model_is_not_written_over_anything(folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from clearsight.bundle.format import Bundle, _sealed, check_place, read_bundle, write_bundle
+from clearsight.bundle.format import Bundle, _sealed, check_out, read_bundle, write_bundle
 from clearsight.errors import BundleError, FileError
 from clearsight.models.classifier import Classifier
 from clearsight.models.factory import build
@@ -176,9 +176,9 @@ def test_an_older_bundle_is_replaced_and_anything_else_is_not(tmp_path: Path) ->
         write(out)
     assert (out / "notes.txt").read_text() == "mine"
     with pytest.raises(BundleError, match="is a file, a bundle is a folder"):
-        check_place(out / "notes.txt")
+        check_out(out / "notes.txt")
     (tmp_path / "empty").mkdir()
-    check_place(tmp_path / "empty")
+    check_out(tmp_path / "empty")
 
 
 def test_nothing_is_left_behind_when_writing_fails(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def write_bundle(
     """
     from safetensors.torch import save
 
-    check_place(out)
+    check_out(out)
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     manifest = {
         "format_version": FORMAT_VERSION,
@@ -225,19 +225,19 @@ def copy_bundle(bundle: Bundle, out: Path) -> None:
         shutil.copyfile(_member(bundle.path, name), out / name)
 
 
-def check_place(out: Path) -> None:
+def check_out(out: Path) -> None:
     """Raises `BundleError` unless a bundle may be written to `out`: new, empty, or a bundle's."""
     try:
         if out.is_symlink() or (out.exists() and not out.is_dir()):
             found = "a link" if out.is_symlink() else "a file"
             raise BundleError(f"{out}: is {found}, a bundle is a folder; choose another --out")
-        place = out.resolve()
-        if Path.cwd().is_relative_to(place):
+        resolved = out.resolve()
+        if Path.cwd().is_relative_to(resolved):
             raise BundleError(
                 f"{out}: is the working folder or holds it, and a bundle replaces its folder; "
                 "choose another --out"
             )
-        around = next((folder for folder in place.parents if (folder / MANIFEST).exists()), None)
+        around = next((folder for folder in resolved.parents if (folder / MANIFEST).exists()), None)
         if around:
             raise BundleError(f"{out}: lies inside the bundle {around}; choose another --out")
         content = sorted(out.iterdir()) if out.exists() else []

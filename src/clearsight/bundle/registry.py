@@ -112,11 +112,11 @@ def find_version(reference: str, runs: Path = RUNS) -> Version:
         return _find(client, reference, runs)
 
 
-def is_reference(place: Path | str) -> bool:
-    """Whether `place` is no path but a reference into the registry."""
-    name, at, alias = str(place).partition("@")
+def is_reference(path: Path | str) -> bool:
+    """Whether `path` is not that of a file but a reference into the registry."""
+    name, at, alias = str(path).partition("@")
     plain = bool(at and _NAME.fullmatch(name) and _NAME.fullmatch(alias))
-    return plain and not Path(place).exists()
+    return plain and not Path(path).exists()
 
 
 def _require_better(version: Version, rival: Version) -> str:

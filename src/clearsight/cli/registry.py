@@ -82,13 +82,14 @@ def get(
     as_json: Json = False,
 ) -> None:
     """Copy the bundle of a version out of the registry."""
-    from clearsight.bundle.format import copy_bundle, read_bundle
+    from clearsight.bundle.format import check_out, copy_bundle, read_bundle
     from clearsight.bundle.registry import find_version
     from clearsight.errors import UsageError
     from clearsight.files import replacing
 
     if out.exists():
         raise UsageError(f"{out}: exists already; choose another --out")
+    check_out(out)
     bundle = read_bundle(find_version(reference, runs).bundle)
     with replacing(out) as folder:
         copy_bundle(bundle, folder)
