@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "clearsight"
 # A module imports from its own line or from lines above it.
 LAYERS = [
     {"errors"},
-    {"progress", "files"},
+    {"progress", "formats", "files"},
     {"config"},
     {"runtime", "runs"},
     {"data", "models"},

@@ -1,7 +1,6 @@
 """The ledger: one JSON file per recorded result. The documents' numbers come from there."""
 
 import dataclasses
-import hashlib
 import re
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 from clearsight.config.recipes import load_recipe, recipe_hash, recipe_names, to_table
 from clearsight.config.schema import Config
 from clearsight.errors import ClearsightError, RunError, UsageError
-from clearsight.files import read_json, write_json
+from clearsight.files import file_digest, parse_json, read_json, read_text, write_json
 from clearsight.runs import Run, open_run
 
 RESULTS = Path("results")
@@ -94,7 +93,7 @@ def read_entries(folder: Path = RESULTS, kind: str = "runs") -> dict[str, dict[s
     """
     entries = {}
     for path in sorted(folder.glob("*.json")):
-        entry = read_json(path)
+        entry = parse_json(read_text(path), path)  # may have the name of a run's file
         if entry.get("kind") == kind:
             entries[path.stem] = entry
     return entries
@@ -146,10 +145,7 @@ def _facts(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
         "target": evaluation["target"],
         # Of the phases, not of their epochs: computing the features of frozen stages is training.
         "seconds": sum(phase["seconds"] for phase in evaluation["phases"]),
-        "figures": {
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(run.figures.glob("*.png"))
-        },
+        "figures": {path.name: file_digest(path) for path in sorted(run.figures.glob("*.png"))},
     }
     recipe = _recipe(config)
     table = to_table(recipe)

@@ -61,9 +61,12 @@ def _keys(schema: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str, st
 
 def _kind(about: Mapping[str, Any]) -> str:
     if "$ref" in about:
-        return {"channels": "3 numbers", "digest": "64 hex digits", "accuracy": "value, low, high"}[
-            about["$ref"].rpartition("/")[2]
-        ]
+        return {
+            "channels": "3 numbers",
+            "positive_channels": "3 numbers",
+            "digest": "64 hex digits",
+            "accuracy": "value, low, high",
+        }[about["$ref"].rpartition("/")[2]]
     if "const" in about:
         return json.dumps(about["const"])
     if "enum" in about:

@@ -7,8 +7,8 @@ Unknown keys are errors: a misspelt setting must not be silently ignored.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from clearsight.config.parsing import setting
-from clearsight.errors import ConfigError
+from clearsight.config.parsing import SEED, setting
+from clearsight.errors import ConfigError, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class DataConfig:
     source: str = setting("cifar10", "data set: a name (cifar10, cifar100, digits) or a path")
     size: int | None = setting(
         None, "side of the square images; default: what the weights expect, else 32",
-        unit="px", low=4, high=1024,
+        unit="px", low=8, high=1024,
     )  # fmt: skip
     fit: Literal["letterbox", "crop", "stretch"] = setting(
         "letterbox", "how images of another size are fitted"
@@ -34,7 +34,7 @@ class DataConfig:
     test: float = setting(
         0.1, "fraction split off for testing where the source has no test set", low=0.0, high=0.9
     )
-    seed: int = setting(42, "seed of subset and split", low=0)
+    seed: int = setting(42, "seed of subset and split", low=0, high=SEED)
     balance: Literal["none", "loss", "sampling"] = setting(
         "none", "for uneven classes: weight the loss, or draw classes equally often"
     )
@@ -151,11 +151,13 @@ class PhaseConfig:
     optimizer: Literal["sgd", "adam", "adamw", "muon"] = setting(
         "sgd", "sgd is with Nesterov momentum; muon trains filters, SGD the rest"
     )
-    lr: float = setting(0.1, "peak learning rate", low=0)
+    lr: float = setting(0.1, "peak learning rate", low=0, high=10_000)
     bias_lr: float | None = setting(
-        None, "learning rate of biases and normalisation; default: lr", low=0
+        None, "learning rate of biases and normalisation; default: lr", low=0, high=10_000
     )
-    head_lr: float | None = setting(None, "learning rate of the head; default: lr", low=0)
+    head_lr: float | None = setting(
+        None, "learning rate of the head; default: lr", low=0, high=10_000
+    )
     layer_decay: float = setting(
         1.0, "factor on the learning rate for each stage below the head", low=0.01, high=1
     )
@@ -185,12 +187,19 @@ class PhaseConfig:
         (), "knots (step, total steps) of a budgeted run, written by it", show=False
     )
 
+    def __post_init__(self) -> None:
+        steps = [step for step, _ in self.plan]
+        if steps and (steps[0] != 0 or steps != sorted({*steps})):
+            raise ConfigError(f"plan: found steps {shown(steps)}, expected rising ones from 0")
+        if any(step >= total for step, total in self.plan):
+            raise ConfigError("plan: found a knot at its end, expected its step below its total")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """`[training]`: what all phases share."""
 
-    seed: int = setting(0, "seed of weights, order and augmentation", low=0)
+    seed: int = setting(0, "seed of weights, order and augmentation", low=0, high=SEED)
     batch: int = setting(512, "images per step", unit="images", low=1)
     budget: float | None = setting(
         None, "time for training; fits the schedule to this machine", unit="duration", low=1
@@ -274,5 +283,10 @@ class Config:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
+        if not self.name or len(self.name) > 100 or {*"/\\"} & {*self.name}:
+            raise ConfigError(
+                f"name: found {shown(self.name)}, expected up to 100 characters without slashes, "
+                "for it names the run folder"
+            )
         if not self.phases:
             raise ConfigError("phases: the recipe has none; give at least one [[phases]] table")

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clearsight.errors import RunError, UsageError
-from clearsight.files import replacing
+from clearsight.errors import FileError, RunError, UsageError
+from clearsight.files import check_regular, replacing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,17 +57,27 @@ def write_predictions(
 def read_predictions(path: Path) -> Predictions:
     """What `write_predictions` wrote. Raises `RunError` where `path` is missing or no such file."""
     try:
+        check_regular(path)
         table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, FileError, pa.ArrowException) as error:
         raise RunError(
             f"{path}: can't be read as parquet ({error}); `clearsight evaluate` writes it anew"
         ) from error
     id_, label, *rest = table.column_names if table.num_columns > 2 else ("", "")
-    if (id_, label) != ("id", "label") or not all(name.startswith("p_") for name in rest):
+    named = all(name.startswith("p_") for name in rest) and len({*rest}) == len(rest)
+    if (id_, label) != ("id", "label") or not named:
         raise RunError(
             f"{path}: found columns {', '.join(table.column_names)}, expected id, label and one "
             "p_<class> per class; `clearsight evaluate` writes it anew"
         )
+    kinds = (pa.types.is_string, pa.types.is_int64, *[pa.types.is_float32] * len(rest))
+    for column, is_kind in zip(table.schema, kinds, strict=True):
+        if not is_kind(column.type) or table[column.name].null_count:
+            raise RunError(
+                f"{path}: column {column.name}: found {column.type} with "
+                f"{table[column.name].null_count} gaps, expected text, whole numbers or float32 "
+                "without gaps; `clearsight evaluate` writes it anew"
+            )
     return Predictions(
         ids=np.array(table["id"].to_pylist()),
         labels=table["label"].to_numpy(),

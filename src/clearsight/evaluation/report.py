@@ -1,20 +1,20 @@
 """`report.html`: a run on one page that needs nothing else, from the run folder's files only."""
 
 import base64
-import json
 import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 from markupsafe import Markup
 from PIL import Image
 
+from clearsight.errors import FileError, first_line, shown
 from clearsight.evaluation.intervals import wilson
 from clearsight.figures.style import DPI
-from clearsight.files import read_csv, write_text
+from clearsight.files import read_csv, read_json, write_text
 from clearsight.runs import Run
 
 PAIRS_SHOWN = 15
@@ -74,7 +74,15 @@ def write_report(run: Run) -> Path:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "count": _count, "duration": _duration}
-    write_text(run.report, environment.get_template("report.html.jinja").render(_content(run)))
+    template = environment.get_template("report.html.jinja")
+    try:
+        page = template.render(_content(run))
+    except UndefinedError as error:
+        raise FileError(
+            f"run {run.path}: a file is incomplete ({first_line(error)}); `clearsight evaluate` "
+            "writes evaluation.json anew"
+        ) from error
+    write_text(run.report, page)
     return run.report
 
 
@@ -90,7 +98,7 @@ def _content(run: Run) -> dict[str, Any]:
         "strip": _strip(evaluation) if evaluation else None,
         "validation": _best_validation(history, manifest),
         "epochs": len(history),
-        "pairs": _pairs(evaluation) if evaluation else None,
+        "pairs": _pairs(evaluation, run.evaluation) if evaluation else None,
         "figures": _figures(run.figures),
         "split": _split(manifest) if manifest else None,
         "recipe": run.recipe.read_text(encoding="utf-8"),
@@ -101,7 +109,7 @@ def _content(run: Run) -> dict[str, Any]:
 
 
 def _json(path: Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_json(path) if path.is_file() else None
 
 
 def _verdict(evaluation: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -154,10 +162,15 @@ def _best_validation(
     return {"epoch": best["epoch"], "n": n, "accuracy": accuracy}
 
 
-def _pairs(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def _pairs(evaluation: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The most frequent confusions, each with its share of the true class."""
     support = {row["name"]: row["support"] for row in evaluation["per_class"]}
     pairs = evaluation["pairs"]
+    if wrong := next((pair for pair in pairs if not support.get(pair["true"])), None):
+        raise FileError(
+            f"{path}: pairs: found the true class {shown(wrong['true'])}, of which per_class has "
+            "no images; restore or remove the file"
+        )
     return {
         "rows": [pair | {"share": pair["count"] / support[pair["true"]]} for pair in pairs][
             :PAIRS_SHOWN

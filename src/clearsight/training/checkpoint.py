@@ -4,8 +4,8 @@
 what else the next epoch needs: optimizers, and the other set of weights. No pickle.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.optim import Optimizer
 
-from clearsight.errors import RunError
-from clearsight.files import recover, replacing, write_json
+from clearsight.errors import ConfigError, FileError, RunError, first_line
+from clearsight.files import check_regular, read_json, recover, replacing, write_json
 from clearsight.models.classifier import Classifier
 from clearsight.models.factory import rebuild
 from clearsight.training.averaging import Averaging
 
 WEIGHTS, ABOUT, STATE = "model.safetensors", "checkpoint.json", "state.safetensors"
+REMEDY = "restore the file, or train again"
 
 
 def save_weights(folder: Path, model: Classifier, averaging: Averaging, about: Mapping) -> None:
@@ -57,27 +58,41 @@ def save_state(
 
 def load_classifier(folder: Path) -> Classifier:
     """The classifier of a checkpoint, in eval mode, float32, on the CPU. Raises `RunError`."""
-    model = rebuild(load_metadata(folder))
+    model = load_architecture(folder)
     load_weights(folder, model)
     return model.eval()
 
 
+def load_architecture(folder: Path) -> Classifier:
+    """The classifier of a checkpoint with random weights. Raises `RunError`."""
+    try:
+        return rebuild(load_metadata(folder))
+    except ConfigError as error:
+        raise RunError(f"checkpoint {folder / ABOUT}: {error}; {REMEDY}") from error
+
+
 def load_weights(folder: Path, model: Classifier) -> None:
     """A checkpoint's weights into a model of the same architecture. Raises `RunError`."""
-    model.load_state_dict(_read(folder / WEIGHTS))
+    with _readable(folder / WEIGHTS):
+        model.load_state_dict(_read(folder / WEIGHTS))
 
 
 def load_metadata(folder: Path) -> dict[str, Any]:
     """What `checkpoint.json` says. Raises `RunError` if there is none, or not all of it."""
     recover(folder)
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"checkpoint {folder}: can't be read ({error}); train again") from error
-    missing = [key for key in ("model", "classes", "preprocess", "data") if key not in about]
-    if missing:
-        raise RunError(f"checkpoint {folder / ABOUT}: lacks {', '.join(missing)}; train again")
-    return about
+        metadata = read_json(folder / ABOUT)
+    except FileError as error:
+        raise RunError(f"checkpoint {error}, or train again") from error
+    state = metadata.get("position")
+    if state is not None:
+        finished = {len(state["phases"]), len(state["plans"])}
+        knots = [knot for plan in (state["plan"], *state["plans"]) for knot in plan]
+        if finished != {state["phase"]} or any(step >= total for step, total in knots):
+            raise RunError(
+                f"checkpoint {folder / ABOUT}: its phases, plans and steps disagree; {REMEDY}"
+            )
+    return metadata
 
 
 def load_state(
@@ -90,19 +105,19 @@ def load_state(
     """Weights, averages, optimizer and curriculum as `save_state` left them, in place."""
     load_weights(folder, model)
     tensors = _read(folder / STATE)
-    for name, tensor in curriculum.items():
-        tensor.copy_(tensors[f"curriculum.{name}"])
-    with torch.no_grad():
+    with _readable(folder / STATE), torch.no_grad():
+        for name, tensor in curriculum.items():
+            tensor.copy_(tensors[f"curriculum.{name}"])
         for name in averaging.slow:
             averaging.slow[name].copy_(tensors[f"slow.{name}"])
             averaging.fast[name].copy_(tensors[f"fast.{name}"])
-    for number, optimizer in enumerate(optimizers):
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith(f"optimizer.{number}."):
-                index, key = name.split(".", 3)[2:]
-                state.setdefault(int(index), {})[key] = tensor
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+        for number, optimizer in enumerate(optimizers):
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in tensors.items():
+                if name.startswith(f"optimizer.{number}."):
+                    index, key = name.split(".", 3)[2:]
+                    state.setdefault(int(index), {})[key] = tensor
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 
 def _write(folder: Path, model: Classifier, averaging: Averaging, about: Mapping) -> None:
@@ -119,7 +134,17 @@ def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    try:
+    with _readable(path):
+        check_regular(path)
         return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"checkpoint file {path}: can't be read ({error}); train again") from error
+
+
+@contextmanager
+def _readable(path: Path) -> Generator[None]:
+    """Turns what is wrong with a file of tensors into a `RunError`."""
+    try:
+        yield
+    except (FileError, OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
+        raise RunError(
+            f"checkpoint file {path}: can't be used ({first_line(error)}); {REMEDY}"
+        ) from error

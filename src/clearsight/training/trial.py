@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from clearsight.config.schema import Config, PhaseConfig
-from clearsight.errors import ConfigError
+from clearsight.errors import ConfigError, first_line
 from clearsight.models.classifier import Classifier
 from clearsight.models.modes import evaluating, keeping_statistics
-from clearsight.models.sizes import NETWORK_ERRORS, first_line, too_small
+from clearsight.models.sizes import NETWORK_ERRORS, too_small
 from clearsight.training.freezing import freeze, selected, set_modes
 
 
