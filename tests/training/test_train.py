@@ -169,8 +169,10 @@ def test_every_augmentation_trains(tmp_path: Path, images: ImageSet, augment: di
     assert torch.tensor(read_csv(run.history)[-1]["train_loss"]).isfinite()
 
 
-def test_a_phase_may_shrink_its_first_images(tmp_path: Path, images: ImageSet) -> None:
-    config = small(PHASE | {"epochs": 2, "shrink": 0.5, "shrink_until": 0.5})
+def test_a_phase_may_begin_with_smaller_images(tmp_path: Path, images: ImageSet) -> None:
+    config = small(
+        PHASE | {"epochs": 2, "progressive_resizing": 0.5, "progressive_resizing_until": 0.5}
+    )
     parts = split(images, config.data)
     model = new_classifier(config, images, parts)
     seen: list[tuple[bool, int]] = []
@@ -181,9 +183,11 @@ def test_a_phase_may_shrink_its_first_images(tmp_path: Path, images: ImageSet) -
     assert stretches == [(True, 16), (False, 32), (True, 32), (False, 32)]
 
 
-def test_images_in_front_of_frozen_stages_are_not_shrunk(tmp_path: Path, images: ImageSet) -> None:
-    config = small(PHASE, PHASE | {"shrink": 0.75, "trains": "head"})
-    with pytest.raises(ConfigError, match=r"phases\.1\.shrink: found 0.75 in .* trains head"):
+def test_images_in_front_of_frozen_stages_are_not_resized(tmp_path: Path, images: ImageSet) -> None:
+    config = small(PHASE, PHASE | {"progressive_resizing": 0.75, "trainable": "head"})
+    with pytest.raises(
+        ConfigError, match=r"phases\.1\.progressive_resizing: found 0.75 in .* trainable is head"
+    ):
         trained(tmp_path / "run", config, images)
     assert not (tmp_path / "run" / "history.csv").exists()  # refused before any work
 
@@ -194,8 +198,13 @@ def test_images_in_front_of_frozen_stages_are_not_shrunk(tmp_path: Path, images:
 def test_a_phase_that_leaves_images_out_has_shorter_epochs_and_resumes_to_the_same_bytes(
     tmp_path: Path, images: ImageSet, until: float, expected: list[int]
 ) -> None:
-    phase = PHASE | {"epochs": 4, "skip": 0.4, "shrink": 0.5, "shrink_until": 0.5}
-    config = small(phase | {"skip_until": until}, training={"batch": 10})
+    phase = PHASE | {
+        "epochs": 4,
+        "selective_backprop": 0.4,
+        "progressive_resizing": 0.5,
+        "progressive_resizing_until": 0.5,
+    }
+    config = small(phase | {"selective_backprop_until": until}, training={"batch": 10})
     whole = trained(tmp_path / "whole", config, images)
     steps = [int(row["step"]) for row in read_csv(whole.history)]
     assert steps == expected

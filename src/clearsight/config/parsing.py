@@ -13,6 +13,7 @@ from dataclasses import field
 from typing import Any, Literal
 
 from clearsight.errors import ConfigError
+from clearsight.progress import SILENT, Progress
 
 
 def setting(
@@ -23,26 +24,45 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     show: bool = True,
+    was: str = "",
 ) -> Any:
-    """A dataclass field with its meaning, unit and closed range [`low`, `high`]."""
-    about = {"help": meaning, "unit": unit, "low": low, "high": high, "show": show}
+    """A dataclass field with its meaning, unit and closed range [`low`, `high`].
+
+    `was` is its name before it was renamed: still read until 1.0, and what the recipe hash is over.
+    """
+    about = {"help": meaning, "unit": unit, "low": low, "high": high, "show": show, "was": was}
     return field(default=default, metadata=about)
 
 
-def parse(cls: Any, table: Mapping[str, Any], where: str = "") -> Any:
-    """`table` as a frozen `cls`; unknown keys, wrong types and values out of range are errors."""
+def parse(cls: Any, table: Mapping[str, Any], where: str = "", progress: Progress = SILENT) -> Any:
+    """`table` as a frozen `cls`; unknown keys, wrong types and values out of range are errors.
+
+    A setting under its former name is read, and `progress` told of the new one.
+    """
     if not isinstance(table, Mapping):
         raise ConfigError(f"{where}: found {table!r}, expected a table of settings")
     known = {f.name: f for f in dataclasses.fields(cls)}
+    renamed = former_names(cls)
     hints = typing.get_type_hints(cls)
     values = {}
     for key, value in table.items():
         place = f"{where}: {key}" if where.endswith(".toml") else f"{where}.{key}".lstrip(".")
+        if key in renamed:
+            new = renamed[key]
+            if new in table:
+                raise ConfigError(f"{place}: found beside {new}, its new name; remove {key}")
+            progress.say(f"{place}: this setting is called {new} now; {key} is read until 1.0")
+            key = new  # noqa: PLW2901
         if key not in known:
             hint = did_you_mean(key, known)
             raise ConfigError(f"{place}: no such setting{hint}; known here: {', '.join(known)}")
-        values[key] = _convert(value, hints[key], known[key].metadata, place)
+        values[key] = _convert(value, hints[key], known[key].metadata, place, progress)
     return cls(**values)
+
+
+def former_names(cls: Any) -> dict[str, str]:
+    """Former → present name of each renamed setting of `cls`."""
+    return {f.metadata["was"]: f.name for f in dataclasses.fields(cls) if f.metadata.get("was")}
 
 
 def parse_duration(text: str | float, where: str = "duration") -> float:
@@ -60,18 +80,20 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def _convert(value: Any, kind: Any, about: Mapping[str, Any], place: str) -> Any:
+def _convert(
+    value: Any, kind: Any, about: Mapping[str, Any], place: str, progress: Progress
+) -> Any:
     options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     if type(None) in options:
         if value is None or value == "":
             return None
         kind = next(option for option in options if option is not type(None))
     if dataclasses.is_dataclass(kind):
-        return parse(kind, value, place)
+        return parse(kind, value, place, progress)
     if typing.get_origin(kind) is tuple:
         if ... not in typing.get_args(kind):
             return _convert_numbers(value, len(typing.get_args(kind)), about, place)
-        return _convert_tuple(value, typing.get_args(kind)[0], place)
+        return _convert_tuple(value, typing.get_args(kind)[0], place, progress)
     if typing.get_origin(kind) is Literal:
         choices = typing.get_args(kind)
         if value not in choices:
@@ -85,11 +107,11 @@ def _convert(value: Any, kind: Any, about: Mapping[str, Any], place: str) -> Any
     return _in_range(_scalar(value, kind, place), about, place)
 
 
-def _convert_tuple(value: Any, kind: Any, place: str) -> tuple[Any, ...]:
+def _convert_tuple(value: Any, kind: Any, place: str, progress: Progress) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
         raise ConfigError(f"{place}: found {value!r}, expected a list")
     if dataclasses.is_dataclass(kind):
-        return tuple(parse(kind, item, f"{place}.{i}") for i, item in enumerate(value))
+        return tuple(parse(kind, item, f"{place}.{i}", progress) for i, item in enumerate(value))
     return tuple(tuple(_scalar(v, int, place) for v in item) for item in value)
 
 

@@ -4,13 +4,15 @@ import dataclasses
 import hashlib
 import json
 import tomllib
+import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clearsight.config.parsing import did_you_mean, parse
+from clearsight.config.parsing import did_you_mean, former_names, parse
 from clearsight.config.schema import Config
 from clearsight.errors import ConfigError
+from clearsight.progress import SILENT, Progress
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -20,11 +22,16 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
-def load_recipe(recipe: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+def load_recipe(
+    recipe: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    progress: Progress = SILENT,
+) -> Config:
     """The configuration of a shipped recipe's name or a TOML file, with dotted overrides.
 
     `overrides` maps dotted names to values, as text or typed: `{"phases.0.epochs": "3"}`;
-    `"data"` alone means `"data.source"`. Raises `ConfigError`.
+    `"data"` alone means `"data.source"`. `progress` is told of settings under a former name.
+    Raises `ConfigError`.
     """
     path = Path(recipe)
     if path.suffix != ".toml":
@@ -47,7 +54,7 @@ def load_recipe(recipe: str | Path, overrides: Mapping[str, Any] | None = None) 
     for dotted, value in (overrides or {}).items():
         _override(table, "data.source" if dotted == "data" else dotted, value)
     try:
-        return parse(Config, table, path.name)
+        return parse(Config, table, path.name, progress)
     except ConfigError as error:
         # What the file does not say is not to be looked for there.
         problem = str(error).removeprefix(f"{path.name}: ")
@@ -117,7 +124,18 @@ def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
     if not isinstance(here, dict):
         name = ".".join(parents)
         raise ConfigError(f"--{dotted}: {name} has no settings of its own; leave out {last!r}")
+    for former, present in _renamed_in(parents).items():
+        if last in (former, present):  # it replaces what the recipe says under the other name
+            here.pop(former, None)
+            here.pop(present, None)
     here[last] = value
+
+
+def _renamed_in(parents: list[str]) -> dict[str, str]:
+    """Former → present names in the table at a dotted name, such as `phases.0`."""
+    kind = typing.get_type_hints(Config).get(parents[0]) if parents else None
+    kind = next(iter(typing.get_args(kind)), kind)  # tuple[PhaseConfig, ...]
+    return former_names(kind) if dataclasses.is_dataclass(kind) else {}
 
 
 def _own_values(config: Any) -> dict[str, Any]:
@@ -125,12 +143,14 @@ def _own_values(config: Any) -> dict[str, Any]:
     own: dict[str, Any] = {}
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
+        # A renamed setting counts under its former name, so that recipes keep their hash.
+        name = f.metadata.get("was") or f.name
         if f.name == "phases":
-            own[f.name] = [_own_values(phase) for phase in value]
+            own[name] = [_own_values(phase) for phase in value]
         elif dataclasses.is_dataclass(value):
             nested = _own_values(value)
             if nested:
-                own[f.name] = nested
+                own[name] = nested
         elif value != f.default:
-            own[f.name] = value
+            own[name] = value
     return own

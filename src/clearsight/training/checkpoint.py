@@ -1,7 +1,8 @@
 """Checkpoints: a folder with `model.safetensors`, `checkpoint.json`, and for resuming the state.
 
 `model.safetensors` holds the weights to use (averaged, where the recipe averages); the state holds
-what else the next epoch needs: optimizers, and the other set of weights. No pickle.
+what else the next epoch needs: optimizers, the losses of selective backprop, and the other set of
+weights. No pickle.
 """
 
 import json
@@ -21,13 +22,14 @@ from clearsight.models.classifier import Classifier
 from clearsight.models.factory import rebuild
 from clearsight.training.averaging import Averaging
 
-WEIGHTS, ABOUT, STATE = "model.safetensors", "checkpoint.json", "state.safetensors"
+WEIGHTS, METADATA, STATE = "model.safetensors", "checkpoint.json", "state.safetensors"
+TRAIN_STATE = "train_state"  # key in checkpoint.json
 
 
-def save_weights(folder: Path, model: Classifier, averaging: Averaging, about: Mapping) -> None:
+def save_weights(folder: Path, model: Classifier, averaging: Averaging, metadata: Mapping) -> None:
     """The weights to use, and what rebuilds the classifier; replaces `folder` whole."""
     with replacing(folder) as temporary:
-        _write(temporary, model, averaging, about)
+        _write(temporary, model, averaging, metadata)
 
 
 def save_state(
@@ -35,14 +37,14 @@ def save_state(
     model: Classifier,
     averaging: Averaging,
     optimizers: Sequence[Optimizer],
-    curriculum: Mapping[str, Tensor],
-    about: Mapping[str, Any],
+    selection: Mapping[str, Tensor],
+    metadata: Mapping[str, Any],
 ) -> None:
     """The weights and all that resuming needs; replaces `folder` whole.
 
-    `curriculum` is the state of the phase's.
+    `selection` is the state of the phase's selective backprop.
     """
-    tensors = {f"curriculum.{name}": tensor for name, tensor in curriculum.items()}
+    tensors = {f"selective_backprop.{name}": tensor for name, tensor in selection.items()}
     for number, optimizer in enumerate(optimizers):
         for index, values in optimizer.state_dict()["state"].items():
             for key, value in values.items():
@@ -51,7 +53,7 @@ def save_state(
         tensors[f"slow.{name}"] = tensor
         tensors[f"fast.{name}"] = averaging.fast[name]
     with replacing(folder) as temporary:
-        _write(temporary, model, averaging, about)
+        _write(temporary, model, averaging, metadata)
         (temporary / STATE).write_bytes(save(_plain(tensors)))
 
 
@@ -71,13 +73,15 @@ def load_metadata(folder: Path) -> dict[str, Any]:
     """What `checkpoint.json` says. Raises `RunError` if there is none, or not all of it."""
     recover(folder)
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"checkpoint {folder}: can't be read ({error}); train again") from error
-    missing = [key for key in ("model", "classes", "preprocess", "data") if key not in about]
+    missing = [key for key in ("model", "classes", "preprocess", "data") if key not in metadata]
     if missing:
-        raise RunError(f"checkpoint {folder / ABOUT}: lacks {', '.join(missing)}; train again")
-    return about
+        raise RunError(f"checkpoint {folder / METADATA}: lacks {', '.join(missing)}; train again")
+    if "position" in metadata:  # its former name, read until 1.0
+        metadata[TRAIN_STATE] = metadata.pop("position")
+    return metadata
 
 
 def load_state(
@@ -85,13 +89,14 @@ def load_state(
     model: Classifier,
     averaging: Averaging,
     optimizers: Sequence[Optimizer],
-    curriculum: Mapping[str, Tensor],
+    selection: Mapping[str, Tensor],
 ) -> None:
-    """Weights, averages, optimizer and curriculum as `save_state` left them, in place."""
+    """Weights, averages, optimizers and selection as `save_state` left them, in place."""
     load_weights(folder, model)
     tensors = _read(folder / STATE)
-    for name, tensor in curriculum.items():
-        tensor.copy_(tensors[f"curriculum.{name}"])
+    for name, tensor in selection.items():
+        former = f"curriculum.{name}"  # read until 1.0
+        tensor.copy_(tensors[former if former in tensors else f"selective_backprop.{name}"])
     with torch.no_grad():
         for name in averaging.slow:
             averaging.slow[name].copy_(tensors[f"slow.{name}"])
@@ -105,12 +110,12 @@ def load_state(
         optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 
-def _write(folder: Path, model: Classifier, averaging: Averaging, about: Mapping) -> None:
+def _write(folder: Path, model: Classifier, averaging: Averaging, metadata: Mapping) -> None:
     folder.mkdir()
     with averaging.applied():
         # Not save_file, whose error of a full disk is none of the system's.
         (folder / WEIGHTS).write_bytes(save(_plain(model.state_dict())))
-    write_json(folder / ABOUT, about)
+    write_json(folder / METADATA, metadata)
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
