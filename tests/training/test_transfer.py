@@ -1,6 +1,7 @@
 """Runs of two phases on frozen stages: cached, uncached, resumed, within a budget."""
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +26,7 @@ from clearsight.training import train as training
 from clearsight.training.checkpoint import load_classifier
 from clearsight.training.loop import Interrupted
 from clearsight.training.train import train_model
+from tests.recorder import Recorder
 
 HEAD = {"name": "head", "trainable": "head", "epochs": 3, "optimizer": "adam", "lr": 0.01}
 TOP = {"name": "top", "trainable": "top:1", "epochs": 2, "optimizer": "adam", "lr": 0.001}
@@ -278,9 +280,27 @@ def test_a_phase_on_cached_features_leaves_its_budget_to_the_next(
     config = two_phases(HEAD | {"epochs": 4}, TOP | {"epochs": 4}, training={"budget": 4.0})
     run, rows = trained(tmp_path / "run", config, images)
     assert rows[0]["epochs"] <= 4
+    assert rows[0]["stop_reason"] == "all steps done"
     assert run.config().phases[0].steps == 4 * 3
+    # The last one takes what the first left: more epochs than its own, up to the budget.
+    assert rows[1]["epochs"] > 4
+    assert rows[1]["stop_reason"] == "time budget used"
+    assert sum(row["seconds"] for row in rows) > 3.0
     again, _ = trained(tmp_path / "again", replace(run.config(), name="again"), images)
     assert result(again) == result(run)
+
+
+def test_where_views_are_missing_the_last_phase_leaves_budget_and_says_so(
+    tmp_path: Path, images: ImageSet
+) -> None:
+    # Of eight views one is cached, for the one epoch planned.
+    listener = Recorder()
+    config = two_phases(HEAD | {"epochs": 1}, cache={"views": 8}, training={"budget": 60.0})
+    _, rows = trained(tmp_path / "run", config, images, listener)
+    assert (rows[0]["epochs"], rows[0]["stop_reason"]) == (1, "all steps done")
+    assert re.fullmatch(
+        r"time budget: \d+ s of 60 s left over \(all steps done\)", listener.lines[-1]
+    )
 
 
 class Residual(nn.Module):
