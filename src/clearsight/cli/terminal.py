@@ -59,9 +59,9 @@ class TerminalProgress:
         if self._header_due:
             self.say(_HEADER)
             self._header_due = False
-        of_all = f"/{row['epochs']}" if row["epochs"] else ""
+        epoch = f"{row['epoch']:>4}/{row['epochs']:<4}" if row["epochs"] else f"{row['epoch']:>9}"
         self.say(
-            f"{row['phase'][:8]:<8} {row['epoch']:>4}{of_all:<5} "
+            f"{row['phase'][:8]:<8} {epoch} "
             f"{row['train_loss']:>7.4f} {row['train_accuracy']:>7.2%} "
             f"{_cell(row.get('val_loss'), '8.4f', 8)} {_cell(row.get('val_accuracy'), '7.2%', 7)} "
             f"{row['lr']:>8.2e} {row['images_per_second']:>8,.0f} "

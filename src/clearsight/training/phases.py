@@ -137,14 +137,14 @@ def closing_line(phase: PhaseConfig, row: Mapping[str, Any], best: Mapping | Non
     line += "s" * (row["epochs"] != 1)
     if best is None:
         return f"{line}; no validation images, so the last weights are used"
-    kept = f"epoch {best['epoch']} (validation accuracy {100 * best['val_accuracy']:.2f} %"
-    kept += f", loss {best['val_loss']:.4f})"
-    if row["gained"]:
-        what = "lowest validation loss" if phase.restore == "loss" else "best validation accuracy"
-        return f"{line}; {what} in {kept}"
+    accuracy, loss = f"{100 * best['val_accuracy']:.2f} %", f"{best['val_loss']:.4f}"
     if phase.restore == "loss":
-        return f"{line}; it gained nothing, its lowest validation loss, in {kept}, is used anyway"
-    return f"{line}; it gained nothing, the best is still {kept}"
+        reached = f"lowest validation loss {loss} (accuracy {accuracy}) in epoch {best['epoch']}"
+        other = "" if row["gained"] else ", higher than before; it gained nothing"
+    else:
+        reached = f"best validation accuracy {accuracy} (loss {loss}) in epoch {best['epoch']}"
+        other = "" if row["gained"] else ", before this phase; it gained nothing"
+    return f"{line}; {reached}{other}"
 
 
 def unused_budget(config: Config, state: TrainState) -> str | None:
