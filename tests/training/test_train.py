@@ -186,6 +186,7 @@ def uneven(images: ImageSet) -> ImageSet:
         labels=images.labels[kept],
         ids=images.ids[kept],
         parts=images.parts[kept],
+        files=images.files[kept],
     )
 
 
