@@ -34,12 +34,16 @@ RECIPE = "airnet94"
 # What is changed → how, as flags.
 TRIALS: Mapping[str, Mapping[str, Any]] = {
     "the recipe": {},
-    "images never shrunk": {"phases.0.shrink": 1.0},
-    "images shrunk for longer": {"phases.0.shrink_until": 0.75},
-    "no image left out": {"phases.0.skip": 0.0},
-    "neither shrunk nor left out": {"phases.0.shrink": 1.0, "phases.0.skip": 0.0},
-    "left out up to the end": {"phases.0.skip_until": 1.0},
-    "fewer left out, and later": {"phases.0.skip": 0.4, "phases.0.skip_from": 0.3},
+    "images never shrunk": {"phases.0.progressive_resizing": 1.0},
+    "images shrunk for longer": {"phases.0.progressive_resizing_until": 0.75},
+    "no image left out": {"phases.0.selective_backprop": 0.0},
+    "neither shrunk nor left out": {
+        "phases.0.progressive_resizing": 1.0, "phases.0.selective_backprop": 0.0,
+    },
+    "left out up to the end": {"phases.0.selective_backprop_until": 1.0},
+    "fewer left out, and later": {
+        "phases.0.selective_backprop": 0.4, "phases.0.selective_backprop_from": 0.3,
+    },
     "learning rate 0.3": {"phases.0.lr": 0.3},
     "learning rate 0.13": {"phases.0.lr": 0.13},
     "momentum 0.75, learning rate 0.15": {"phases.0.momentum": 0.75, "phases.0.lr": 0.15},

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from clearsight.config.schema import AugmentConfig
-from clearsight.data.augment import alternating_flip, augment, shrunk_lengths
+from clearsight.data.augment import alternating_flip, augment, resized_lengths
 from clearsight.errors import ConfigError
 
 EVERYTHING = AugmentConfig(
@@ -103,9 +103,9 @@ def test_largest_shift_the_reflection_can_fill() -> None:
 
 def test_lengths_shrink_with_the_images() -> None:
     config = AugmentConfig(flip="random", translate=2, cutout=8, contrast=0.2)
-    found = shrunk_lengths(config, 0.75)
+    found = resized_lengths(config, 0.75)
     assert found == AugmentConfig(flip="random", translate=1, cutout=6, contrast=0.2)
-    assert shrunk_lengths(config, 1.0) == config
+    assert resized_lengths(config, 1.0) == config
 
 
 def test_random_flip_mirrors_about_half() -> None:

@@ -1,7 +1,8 @@
 """Checkpoints: a folder with `model.safetensors`, `checkpoint.json`, and for resuming the state.
 
 `model.safetensors` holds the weights to use (averaged, where the recipe averages); the state holds
-what else the next epoch needs: optimizers, and the other set of weights. No pickle.
+what else the next epoch needs: optimizers, the losses of selective backprop, and the other set of
+weights. No pickle.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -21,14 +22,15 @@ from clearsight.models.classifier import Classifier
 from clearsight.models.factory import rebuild
 from clearsight.training.averaging import Averaging
 
-WEIGHTS, ABOUT, STATE = "model.safetensors", "checkpoint.json", "state.safetensors"
+WEIGHTS, METADATA, STATE = "model.safetensors", "checkpoint.json", "state.safetensors"
+TRAIN_STATE = "train_state"  # key in checkpoint.json
 REMEDY = "restore the file, or train again"
 
 
-def save_weights(folder: Path, model: Classifier, averaging: Averaging, about: Mapping) -> None:
+def save_weights(folder: Path, model: Classifier, averaging: Averaging, metadata: Mapping) -> None:
     """The weights to use, and what rebuilds the classifier; replaces `folder` whole."""
     with replacing(folder) as temporary:
-        _write(temporary, model, averaging, about)
+        _write(temporary, model, averaging, metadata)
 
 
 def save_state(
@@ -36,14 +38,14 @@ def save_state(
     model: Classifier,
     averaging: Averaging,
     optimizers: Sequence[Optimizer],
-    curriculum: Mapping[str, Tensor],
-    about: Mapping[str, Any],
+    selection: Mapping[str, Tensor],
+    metadata: Mapping[str, Any],
 ) -> None:
     """The weights and all that resuming needs; replaces `folder` whole.
 
-    `curriculum` is the state of the phase's.
+    `selection` is the state of the phase's selective backprop.
     """
-    tensors = {f"curriculum.{name}": tensor for name, tensor in curriculum.items()}
+    tensors = {f"selective_backprop.{name}": tensor for name, tensor in selection.items()}
     for number, optimizer in enumerate(optimizers):
         for index, values in optimizer.state_dict()["state"].items():
             for key, value in values.items():
@@ -52,7 +54,7 @@ def save_state(
         tensors[f"slow.{name}"] = tensor
         tensors[f"fast.{name}"] = averaging.fast[name]
     with replacing(folder) as temporary:
-        _write(temporary, model, averaging, about)
+        _write(temporary, model, averaging, metadata)
         (temporary / STATE).write_bytes(save(_plain(tensors)))
 
 
@@ -68,7 +70,7 @@ def load_architecture(folder: Path) -> Classifier:
     try:
         return rebuild(load_metadata(folder))
     except ConfigError as error:
-        raise RunError(f"checkpoint {folder / ABOUT}: {error}; {REMEDY}") from error
+        raise RunError(f"checkpoint {folder / METADATA}: {error}; {REMEDY}") from error
 
 
 def load_weights(folder: Path, model: Classifier) -> None:
@@ -81,16 +83,18 @@ def load_metadata(folder: Path) -> dict[str, Any]:
     """What `checkpoint.json` says. Raises `RunError` if there is none, or not all of it."""
     recover(folder)
     try:
-        metadata = read_json(folder / ABOUT)
+        metadata = read_json(folder / METADATA)
     except FileError as error:
         raise RunError(f"checkpoint {error}, or train again") from error
-    state = metadata.get("position")
+    if "position" in metadata:  # its former name, read until 1.0
+        metadata[TRAIN_STATE] = metadata.pop("position")
+    state = metadata.get(TRAIN_STATE)
     if state is not None:
         finished = {len(state["phases"]), len(state["plans"])}
         knots = [knot for plan in (state["plan"], *state["plans"]) for knot in plan]
         if finished != {state["phase"]} or any(step >= total for step, total in knots):
             raise RunError(
-                f"checkpoint {folder / ABOUT}: its phases, plans and steps disagree; {REMEDY}"
+                f"checkpoint {folder / METADATA}: its phases, plans and steps disagree; {REMEDY}"
             )
     return metadata
 
@@ -100,14 +104,15 @@ def load_state(
     model: Classifier,
     averaging: Averaging,
     optimizers: Sequence[Optimizer],
-    curriculum: Mapping[str, Tensor],
+    selection: Mapping[str, Tensor],
 ) -> None:
-    """Weights, averages, optimizer and curriculum as `save_state` left them, in place."""
+    """Weights, averages, optimizers and selection as `save_state` left them, in place."""
     load_weights(folder, model)
     tensors = _read(folder / STATE)
     with _readable(folder / STATE), torch.no_grad():
-        for name, tensor in curriculum.items():
-            tensor.copy_(tensors[f"curriculum.{name}"])
+        for name, tensor in selection.items():
+            former = f"curriculum.{name}"  # read until 1.0
+            tensor.copy_(tensors[former if former in tensors else f"selective_backprop.{name}"])
         for name in averaging.slow:
             averaging.slow[name].copy_(tensors[f"slow.{name}"])
             averaging.fast[name].copy_(tensors[f"fast.{name}"])
@@ -120,12 +125,12 @@ def load_state(
             optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 
-def _write(folder: Path, model: Classifier, averaging: Averaging, about: Mapping) -> None:
+def _write(folder: Path, model: Classifier, averaging: Averaging, metadata: Mapping) -> None:
     folder.mkdir()
     with averaging.applied():
         # Not save_file, whose error of a full disk is none of the system's.
         (folder / WEIGHTS).write_bytes(save(_plain(model.state_dict())))
-    write_json(folder / ABOUT, about)
+    write_json(folder / METADATA, metadata)
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
