@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from clearsight.cli.encoding import accept_any_text
 from clearsight.cli.terminal import folded
 from clearsight.errors import ClearsightError
 
@@ -16,6 +17,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     """
     tokens = list(sys.argv[1:] if tokens is None else tokens)
     debug = "--debug" in tokens
+    accept_any_text()
     try:
         code = _run([token for token in tokens if token != "--debug"])
         sys.stdout.flush()

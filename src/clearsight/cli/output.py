@@ -10,10 +10,11 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from clearsight.cli.encoding import encodable, one_line
 from clearsight.cli.terminal import clock, folded
 
 if TYPE_CHECKING:  # `clearsight --help` shall be quick
-    from clearsight.bundle.predict import Prediction
+    from clearsight.bundle.predict import Failure, Prediction
     from clearsight.config.schema import Config
     from clearsight.data.audit import AuditReport
     from clearsight.runs import Run
@@ -33,7 +34,9 @@ def show_text(lines: Iterable[str]) -> None:
 
 def show_json(value: Any) -> None:
     """`value` as JSON on one line."""
-    show_lines([json.dumps(value, ensure_ascii=False, allow_nan=False)])
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    # Escapes are valid JSON in any encoding, and for file names that are not valid UTF-8.
+    show_lines([text if encodable(text) else json.dumps(value, allow_nan=False)])
 
 
 def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -46,6 +49,13 @@ def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     )
 
 
+def say_unusable(count_: int) -> int:
+    """Says on stderr how many files could not be used; the exit code: 1 where there are any."""
+    if count_:
+        sys.stderr.write(f"{count(count_, 'file')} could not be used\n")
+    return 1 if count_ else 0
+
+
 def show_names(key: str, names: Sequence[str], *, as_json: bool) -> None:
     """Names, one a line."""
     if as_json:
@@ -54,17 +64,24 @@ def show_names(key: str, names: Sequence[str], *, as_json: bool) -> None:
         show_lines(names)
 
 
-def show_paths(key: str, paths: Sequence[Path], *, as_json: bool = False) -> None:
-    """The names of files written."""
-    show_names(key, [str(path) for path in paths], as_json=as_json)
-
-
 def show_path(key: str, path: Path, *, as_json: bool) -> None:
     """The name of the one file or folder written."""
     if as_json:
         show_json({key: str(path)})
     else:
         show_lines([str(path)])
+
+
+def show_explained(figures: Sequence[Path], errors: Mapping[Path, str], *, as_json: bool) -> int:
+    """The names of the figures on stdout, of the files without one on stderr; the exit code."""
+    if as_json:
+        failed = [{"file": str(file), "error": error} for file, error in errors.items()]
+        show_json({"figures": [str(path) for path in figures], "errors": failed})
+    else:
+        show_lines(str(path) for path in figures)
+        for file, error in errors.items():
+            sys.stderr.write(f"error: {one_line(str(file))}: {error}\n")
+    return say_unusable(len(errors))
 
 
 def show_trained(runs: "Sequence[Run]", *, as_json: bool) -> None:
@@ -115,12 +132,13 @@ def show_demo(run: "Run") -> None:
     )
 
 
-def show_audit(report: "AuditReport", *, as_json: bool) -> None:
-    """What was found in a data set."""
+def show_audit(report: "AuditReport", *, as_json: bool) -> int:
+    """What was found in a data set; the exit code: 1 where files could not be used."""
     if as_json:
         show_json(report.to_dict())
     else:
         show_text(report.lines())
+    return say_unusable(len(report.corrupt))
 
 
 def show_evaluation(evaluation: Mapping[str, Any], *, as_json: bool) -> None:
@@ -202,19 +220,39 @@ def show_profile(found: Mapping[str, Any], *, as_json: bool) -> None:
     )
 
 
-def show_predictions(predictions: "Iterable[Prediction]", form: str) -> None:
-    """One line per image: JSON with every probability, CSV, or file, label and probability."""
+def show_predictions(
+    predictions: "Iterable[Prediction | Failure]", form: str, classes: Sequence[str]
+) -> int:
+    """A line per image, as soon as it is known; returns how many have an error instead.
+
+    `form`: json (JSON Lines with every probability), csv, or text (file, label, probability).
+    """
+    from clearsight.bundle.predict import Failure
+
+    failures = 0
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    for number, prediction in enumerate(predictions):
-        file, each = prediction.file or "", prediction.probabilities
+    if form == "csv":
+        writer.writerow(["file", "label", "probability", *(f"p_{c}" for c in classes), "error"])
+    for found in predictions:
+        failed = isinstance(found, Failure)
+        failures += failed
         if form == "json":
-            show_json(asdict(prediction))
+            show_json(asdict(found))
         elif form == "csv":
-            if number == 0:
-                writer.writerow(["file", "label", "probability", *(f"p_{name}" for name in each)])
-            writer.writerow([file, prediction.label, prediction.probability, *each.values()])
+            cells = (
+                [*[""] * (len(classes) + 2), found.error] if failed
+                else [found.label, found.probability, *found.probabilities.values(), ""]
+            )  # fmt: skip
+            writer.writerow([found.file, *cells])
         else:
-            show_lines([f"{file}  {prediction.label}  {percent(prediction.probability)}"])
+            said = (
+                f"error: {found.error}"
+                if failed
+                else f"{found.label}  {percent(found.probability)}"
+            )
+            show_lines([f"{one_line(found.file or '')}  {said}"])
+        sys.stdout.flush()
+    return failures
 
 
 def show_runs(rows: Sequence[Mapping[str, Any]], folder: Path, *, as_json: bool) -> None:

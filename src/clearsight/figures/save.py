@@ -1,5 +1,6 @@
 """A figure to a PNG file: whole or not at all, the same bytes for the same figure."""
 
+import warnings
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -14,5 +15,7 @@ def save(figure: Figure, path: Path) -> None:
     Raises `FileError` where the disk refuses.
     """
     # Matplotlib makes most tick labels only when it draws, so the style must still hold here.
-    with replacing(path) as temporary, styled():
+    with replacing(path) as temporary, styled(), warnings.catch_warnings():
+        # Class names may be in any script; what the font lacks shows as a box.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})

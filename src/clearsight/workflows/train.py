@@ -131,5 +131,5 @@ def _complete(
                 model=model, resume=model is None, progress=tracking,
             )  # fmt: skip
             tracking.finish(measure(loaded, progress=progress))
-    explain_measured(loaded)
+    explain_measured(loaded, progress=progress)
     write_report(run)
