@@ -28,6 +28,8 @@ MISTAKE = (
     "model for anything else.**"
 )
 
+CLASSES_NAMED = 200
+
 FITTING = {
     "letterbox": "scaled to fit inside, centred on the mean colour of its border",
     "crop": "scaled to cover, the centre cut out",
@@ -46,7 +48,12 @@ def model_card(about: Mapping[str, Any]) -> str:
             "are part of the model, which takes raw uint8 RGB."
             + (MISTAKE if about["preprocessing"].get("scaled_twice") else "")
         ),
-        "Classes": ", ".join(f"`{name}`" for name in classes),
+        "Classes": ", ".join(f"`{name}`" for name in classes[:CLASSES_NAMED])
+        + (
+            f" … and others; `bundle.json` names all {len(classes):,}."
+            if len(classes) > CLASSES_NAMED
+            else ""
+        ),
         "Measured": _measured(about["metrics"], about["parity"]) + _int8(about.get("int8")),
         "How it was trained": _bullets(about["provenance"]) or "Not recorded.",
         "Limits": _limits(about["metrics"], classes, data),

@@ -24,11 +24,10 @@ def mcnemar(only_a: int, only_b: int) -> float:
     """
     if min(only_a, only_b) < 0:
         raise UsageError(f"mcnemar: found {only_a} and {only_b} images; give counts of 0 or more")
-    total, term, tail = only_a + only_b, 1, 0
-    for k in range(min(only_a, only_b) + 1):
-        tail += term
-        term = term * (total - k) // (k + 1)
-    return min(1.0, 2 * tail / 2**total)
+    from scipy.stats import binomtest  # takes a second to import
+
+    total = only_a + only_b
+    return float(binomtest(only_a, total).pvalue) if total else 1.0
 
 
 def paired_interval(

@@ -12,12 +12,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from clearsight.evaluation.intervals import wilson
+from clearsight.evaluation.intervals import accuracy_interval
 from clearsight.figures.style import DPI
 from clearsight.files import read_csv, write_text
 from clearsight.runs import Run
 
 PAIRS_SHOWN = 15
+CLASSES_SHOWN = 40
 CSS_PX_PER_INCH = 96
 
 # (section, figure, caption, what a reader who can't see it should know), in reading order.
@@ -91,6 +92,7 @@ def _content(run: Run) -> dict[str, Any]:
         "validation": _best_validation(history, manifest),
         "epochs": len(history),
         "pairs": _pairs(evaluation) if evaluation else None,
+        "per_class": _per_class(evaluation) if evaluation else None,
         "figures": _figures(run.figures),
         "split": _split(manifest) if manifest else None,
         "recipe": run.recipe.read_text(encoding="utf-8"),
@@ -149,8 +151,7 @@ def _best_validation(
         return None
     best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
     n = len(manifest["parts"]["validation"]["ids"])
-    low, high = wilson(round(best["val_accuracy"] * n), n)
-    accuracy = {"value": best["val_accuracy"], "low": low, "high": high}
+    accuracy = accuracy_interval(round(best["val_accuracy"] * n), n)
     return {"epoch": best["epoch"], "n": n, "accuracy": accuracy}
 
 
@@ -165,6 +166,16 @@ def _pairs(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         "kinds": len(pairs),
         "mistakes": sum(pair["count"] for pair in pairs),
     }
+
+
+def _per_class(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """The rows to show of the table of classes: all, or the worst and the best by F1."""
+    rows = evaluation["per_class"]
+    if len(rows) <= CLASSES_SHOWN:
+        return {"rows": rows, "left_out": 0}
+    ranked = sorted(rows, key=lambda row: row["f1"])
+    half = CLASSES_SHOWN // 2
+    return {"rows": [*ranked[:half], *ranked[-half:]], "left_out": len(rows) - CLASSES_SHOWN}
 
 
 def _figures(folder: Path) -> dict[str, list[dict[str, Any]]]:

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from clearsight.data.decoding import read_image
 from clearsight.data.images import Fit, fit_image
 from clearsight.errors import DataError, UsageError
-from clearsight.evaluation.metrics import confusion_counts, confusion_pairs, predict_probabilities
+from clearsight.evaluation.confusion import confusion_pairs
+from clearsight.evaluation.metrics import predict_probabilities
 from clearsight.explanation.cam import choose_layer, grad_cam
 from clearsight.figures.cam import (
     ConfusedPair,
@@ -59,7 +60,7 @@ def explain_run(
         probabilities=probabilities[chosen],
         classes=classes,
     )
-    confused = confusion_pairs(confusion_counts(labels, predicted, len(classes)), classes)[:PAIRS]
+    confused = confusion_pairs(labels, predicted, classes)[:PAIRS]
     pairs: list[ConfusedPair] = []
     with progress.task("explaining confusions", len(confused)) as advance:
         for pair in confused:

@@ -115,7 +115,7 @@ def draw_evaluation(
     classes = [row["name"] for row in evaluation["per_class"]]
     return _save(
         run.figures,
-        confusion_matrix=confusion_matrix(evaluation["confusion"], classes),
+        confusion_matrix=confusion_matrix(labels, probabilities.argmax(1), classes),
         per_class=per_class(evaluation["per_class"]),
         worst_mistakes=worst_mistakes(pixels, labels, probabilities, classes),
     )
