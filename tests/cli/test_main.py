@@ -12,6 +12,7 @@ from clearsight.cli import main
 from clearsight.config.describe import settings
 from clearsight.config.schema import Config
 from clearsight.errors import DataError
+from clearsight.files import write_json
 from clearsight.runs import create_run
 
 RECIPE = '[data]\nsource = "digits"\n[[phases]]\nepochs = 1\n'
@@ -141,7 +142,10 @@ def test_recipes_lists_and_shows(capsys: pytest.CaptureFixture[str], recipe: str
     assert table["phases"][0]["epochs"] == 1.0
 
 
-def test_runs_lists_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_lists_folders(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     assert main(["runs", str(tmp_path)]) == 0
     assert "no runs in" in capsys.readouterr().out
     create_run(tmp_path / "first", Config(name="resnet20"), ENVIRONMENT)
@@ -152,3 +156,41 @@ def test_runs_lists_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["runs", str(tmp_path), "--json"]) == 0
     [entry] = json.loads(capsys.readouterr().out)["runs"]
     assert entry["state"] == "started"
+
+
+def test_runs_in_a_terminal_of_80_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+    for name, n, value in (("20260102-transfer-8000-s0", 10_000, 1.0), ("a", 20, 0.05)):
+        run = create_run(Path("runs") / name, Config(name="transfer"), ENVIRONMENT)
+        accuracy = {"value": value, "low": 0.05, "high": value}
+        write_json(
+            run.evaluation,
+            {"split": "test", "n": n, "tta": "flip", "accuracy": accuracy,
+             "phases": [{"seconds": 40}, {"seconds": 3600}]},
+        )  # fmt: skip
+    assert main(["runs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    head, first, second = lines
+    assert head.split()[0] == "run"
+    assert "100.00 %   5.00–100.00 %" in first
+    # Numbers end below each other.
+    assert first.index(" %") == second.index(" %")
+    assert "1:00:40" in first
+
+
+def test_runs_of_no_folder_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", str(tmp_path / "nosuch")]) == 1
+    assert "nosuch: no such folder" in capsys.readouterr().err
+
+
+def test_recipes_fit_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["recipes"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80

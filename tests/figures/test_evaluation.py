@@ -97,6 +97,16 @@ def test_worst_mistakes_are_the_most_confident_wrong_ones() -> None:
     assert [text.get_text() for text in figure.axes[0].texts] == ["cat 90.0 %", "is dog"]
 
 
+def test_worst_mistakes_name_the_ends_of_their_files() -> None:
+    images = np.zeros((2, 8, 8, 3), np.uint8)
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2]])
+    files = np.array(["pets/cat/a_very_long_name_0001.png", ""])
+    figure = worst_mistakes(images, np.ones(2, int), probabilities, ("cat", "dog"), files=files)
+    first, second = ([text.get_text() for text in axes.texts] for axes in figure.axes)
+    assert first == ["cat 90.0 %", "is dog", "…ry_long_name_0001.png"]
+    assert second == ["cat 80.0 %", "is dog"]
+
+
 def test_worst_mistakes_stop_at_n(tmp_path: Path) -> None:
     images = np.zeros((30, 8, 8, 3), np.uint8)
     probabilities = np.tile([0.9, 0.1], (30, 1))

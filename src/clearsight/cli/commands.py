@@ -13,7 +13,7 @@ from clearsight.cli import comparison, output, registry
 from clearsight.cli.inputs import image_names
 from clearsight.cli.options import DataDir, Json, RunFolder, Strict, Truncated
 from clearsight.cli.terminal import TerminalProgress
-from clearsight.errors import UsageError
+from clearsight.errors import RunError, UsageError
 
 
 def _version() -> str:
@@ -298,6 +298,8 @@ def runs(
     """List the runs and what they reached."""
     from clearsight.ledger import list_runs
 
+    if folder != Path("runs") and not folder.is_dir():
+        raise RunError(f"{folder}: no such folder; name the folder that the run folders are in")
     output.show_runs(list_runs(folder), folder, as_json=as_json)
 
 

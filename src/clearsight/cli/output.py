@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,14 +40,37 @@ def show_json(value: Any) -> None:
     show_lines([text if encodable(text) else json.dumps(value, allow_nan=False)])
 
 
-def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Left-aligned columns, two blanks apart."""
-    lines = [head, *rows]
-    widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
-    show_lines(
-        "  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+def show_table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    optional: Sequence[str] = (),
+    wrapped: bool = False,
+) -> None:
+    """Columns two blanks apart, numbers right-aligned, that fit the terminal's width.
+
+    Where they do not, `optional` columns are left out, from the last named on; `wrapped`
+    breaks the last column's text over several lines.
+    """
+    lines = [list(head), *map(list, rows)]
+    width = shutil.get_terminal_size().columns
+    for name in reversed(optional):
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        if sum(widths) + 2 * (len(widths) - 1) <= width:
+            break
+        k = lines[0].index(name)
+        lines = [[*line[:k], *line[k + 1 :]] for line in lines]
+    columns = list(zip(*lines, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    right = [_are_numbers(cells) for _, *cells in columns]
+    start = sum(widths[:-1]) + 2 * (len(widths) - 1)
+    for line in lines:
+        *cells, end = (
+            f"{cell:>{w}}" if r else f"{cell:<{w}}"
+            for cell, w, r in zip(line, widths, right, strict=True)
+        )
+        first, *more = wrap(end, max(20, width - start)) if wrapped and end.strip() else [end]
+        show_lines(["  ".join([*cells, first]).rstrip(), *(" " * start + each for each in more)])
 
 
 def say_unusable(count_: int) -> int:
@@ -263,18 +287,28 @@ def show_runs(rows: Sequence[Mapping[str, Any]], folder: Path, *, as_json: bool)
     if not rows:
         show_lines([f"no runs in {folder}; `clearsight train airnet94` makes one"])
         return
-    show_table(
-        ["run", "recipe", "data", "seed", "state", "accuracy", "n", "views", "started"],
-        [
-            [
-                row["run"], row.get("recipe", "–"), row.get("data", "–"), str(row.get("seed", "–")),
-                row["state"], percent(row.get("accuracy", {}).get("value")),
-                str(row.get("n", "–")), row.get("tta", "–"), row["started"],
-            ]
-            for row in rows
-        ],
-    )  # fmt: skip
+    head = ["run", "recipe", "data", "seed", "state", "accuracy", "95 % interval", "n", "views",
+            "time", "started"]  # fmt: skip
+    optional = ["state", "time", "n", "data", "recipe", "seed", "views", "started"]
+    show_table(head, [_run_cells(row) for row in rows], optional=optional)
     show_text(row["problem"] for row in rows if "problem" in row)
+
+
+def _run_cells(row: Mapping[str, Any]) -> list[str]:
+    accuracy = row.get("accuracy")
+    return [
+        one_line(row["run"]),
+        row.get("recipe", "–"),
+        one_line(Path(row.get("data", "–")).name),
+        str(row.get("seed", "–")),
+        row["state"],
+        percent(accuracy and accuracy["value"]),
+        interval(accuracy),
+        f"{row['n']:,}" if "n" in row else "–",
+        row.get("tta", "–"),
+        clock(row["seconds"]) if "seconds" in row else "–",
+        row["started"],
+    ]
 
 
 def show_recipes(about: Mapping[str, str], *, as_json: bool) -> None:
@@ -282,7 +316,9 @@ def show_recipes(about: Mapping[str, str], *, as_json: bool) -> None:
     if as_json:
         show_json({"recipes": [{"name": name, "about": text} for name, text in about.items()]})
     else:
-        show_table(["recipe", "what it is"], [[name, text] for name, text in about.items()])
+        show_table(
+            ["recipe", "what it is"], [[name, text] for name, text in about.items()], wrapped=True
+        )
 
 
 def show_recipe(config: "Config", text: str, *, as_json: bool) -> None:
@@ -315,14 +351,34 @@ def show_settings() -> None:
             show_lines(about)
 
 
+def _are_numbers(cells: Sequence[str]) -> bool:
+    """Whether a column is of numbers, or of two with a dash or "to" between, and of dashes."""
+    number = r"[+−-]?\d[\d,.:]*"
+    some = [cell for cell in cells if cell != "–"]
+    return bool(some) and all(
+        re.fullmatch(rf"{number}((–| to ){number})?( (%|MiB))?", cell) for cell in some
+    )
+
+
 def count(number: int, thing: str) -> str:
     """`1 epoch`, `2 epochs`."""
     return f"{number:,} {thing}{'s' * (number != 1)}"
 
 
+def shorten(text: str, length: int) -> str:
+    """`text` on one line of `length` characters at most."""
+    text = one_line(text)
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
 def percent(fraction: float | None) -> str:
     """`94.06 %`, or a dash where there is none."""
     return "–" if fraction is None else f"{100 * fraction:.2f} %"
+
+
+def interval(accuracy: Mapping[str, float] | None) -> str:
+    """`93.58–94.51 %`, or a dash where there is none."""
+    return "–" if not accuracy else f"{100 * accuracy['low']:.2f}–{percent(accuracy['high'])}"
 
 
 def _own_command() -> str:

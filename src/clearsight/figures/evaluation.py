@@ -16,6 +16,7 @@ from clearsight.figures.style import (
     PALETTE,
     RIGHT,
     WRONG,
+    drawable,
     message_figure,
     new_figure,
     shorten,
@@ -129,10 +130,12 @@ def worst_mistakes(
     probabilities: np.ndarray,
     classes: Sequence[str],
     n: int = 12,
+    files: Sequence[str] | np.ndarray | None = None,
 ) -> Figure:
     """The `n` wrong predictions of which the model was most sure.
 
-    `images` uint8 [N, H, W, 3], `labels` int [N], `probabilities` float [N, K].
+    `images` uint8 [N, H, W, 3], `labels` int [N], `probabilities` float [N, K]; `files` text [N],
+    of which the end is shown.
     """
     title = "Worst mistakes: what the model says, how sure it is, and what is true"
     predicted = probabilities.argmax(1)
@@ -140,21 +143,31 @@ def worst_mistakes(
     if not len(wrong):
         return message_figure(title, f"None: all {len(labels):,} images are predicted correctly.")
     worst = wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:n]
+    named = files is not None and any(files[i] for i in worst)
     columns = 6  # even for fewer: the title needs the width
     rows = -(-len(worst) // columns)
-    figure = new_figure(1.45 * columns, 1.8 * rows + 0.35)
+    figure = new_figure(1.45 * columns, (1.95 if named else 1.8) * rows + 0.35)
     figure.suptitle(title, x=0.01, ha="left")
     for place, index in enumerate(worst):
         axes = figure.add_subplot(rows, columns, place + 1)
         axes.imshow(images[index])
         axes.set_axis_off()
         sure = f"{100 * probabilities[index].max():.1f} %"
-        lines = (
-            (f"{shorten(classes[predicted[index]])} {sure}", WRONG, 0.0),
-            (f"is {shorten(classes[labels[index]])}", RIGHT, -0.13),
-        )
-        for text, colour, y in lines:
+        lines = [
+            (f"{shorten(classes[predicted[index]])} {sure}", WRONG, 8),
+            (f"is {shorten(classes[labels[index]])}", RIGHT, 8),
+        ]
+        if files is not None and files[index]:
+            lines.append((_end_of(files[index]), MUTED, 6.5))
+        for row, (text, colour, size) in enumerate(lines):
             axes.text(
-                0, y - 0.03, text, transform=axes.transAxes, va="top", fontsize=8, color=colour
-            )
+                0, -0.03 - 0.13 * row, text, transform=axes.transAxes, va="top", fontsize=size,
+                color=colour,
+            )  # fmt: skip
     return figure
+
+
+def _end_of(file: str, length: int = 22) -> str:
+    """The last `length` characters of a file's name, without its folder."""
+    name = drawable(str(file)).rpartition("/")[2]
+    return name if len(name) <= length else "…" + name[1 - length :]
