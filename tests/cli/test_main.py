@@ -176,7 +176,8 @@ def test_runs_in_a_terminal_of_80_columns(
     assert max(map(len, lines)) <= 80
     head, first, second = lines
     assert head.split()[0] == "run"
-    assert "100.00 %   5.00–100.00 %" in first
+    assert "100.00 %  5.00–100.00 %" in first
+    assert "5.00 %    5.00–5.00 %" in second
     # Numbers end below each other.
     assert first.index(" %") == second.index(" %")
     assert "1:00:40" in first
