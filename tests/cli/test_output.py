@@ -29,11 +29,13 @@ PREDICTIONS = [
 def test_an_evaluation_says_accuracy_with_interval_n_and_views() -> None:
     first, plain, target, _, phase, pairs = output.evaluation_lines(EVALUATION)
     assert first == (
-        "test accuracy 94.06 % (95 % interval 93.58 % to 94.51 %, n = 10,000, "
+        "test accuracy 94.06 % (95 % interval 93.58–94.51 %, n = 10,000, "
         "test-time augmentation flip)"
     )
-    assert plain == "without test-time augmentation 93.00 %"
-    assert target == "target 94.00 % reached by 0.06 points"
+    assert plain == ("one view per image, as in `predict`: 93.00 % (95 % interval 92.00–94.00 %)")
+    assert target == (
+        "target 94.00 % reached by 0.06 percentage points, but the interval extends below it"
+    )
     assert phase == "phase train: 8 epochs in 2:05 (all steps done)"
     assert pairs == "most frequent confusions: cat as dog 61×"
 

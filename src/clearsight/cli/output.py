@@ -175,22 +175,22 @@ def show_evaluation(evaluation: Mapping[str, Any], *, as_json: bool) -> None:
 
 def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
     """Accuracy with its interval and n, target, averages, phases, most frequent confusions."""
+    from clearsight.evaluation.intervals import target_verdict
+
     accuracy, tta = evaluation["accuracy"], evaluation["tta"]
     views = "" if tta == "none" else f", test-time augmentation {tta}"
     lines = [
         f"{evaluation['split']} accuracy {percent(accuracy['value'])} "
-        f"(95 % interval {percent(accuracy['low'])} to {percent(accuracy['high'])}, "
-        f"n = {evaluation['n']:,}{views})"
+        f"(95 % interval {interval(accuracy)}, n = {evaluation['n']:,}{views})"
     ]
     if "accuracy_without_tta" in evaluation:
         plain = evaluation["accuracy_without_tta"]
-        lines.append(f"without test-time augmentation {percent(plain['value'])}")
-    if evaluation["target"] is not None:
-        gap = accuracy["value"] - evaluation["target"]
-        reached = "reached" if gap >= 0 else "missed"
         lines.append(
-            f"target {percent(evaluation['target'])} {reached} by {100 * abs(gap):.2f} points"
+            f"one view per image, as in `predict`: {percent(plain['value'])} "
+            f"(95 % interval {interval(plain)})"
         )
+    if verdict := target_verdict(evaluation):
+        lines.append(f"target {percent(evaluation['target'])} {verdict[1]}")
     macro = evaluation["macro"]
     lines.append(
         f"loss {evaluation['loss']:.4f}, macro precision {macro['precision']:.4f}, "

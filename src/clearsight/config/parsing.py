@@ -46,13 +46,15 @@ def parse(cls: Any, table: Mapping[str, Any], where: str = "") -> Any:
 
 
 def parse_duration(text: str | float, where: str = "duration") -> float:
-    """Seconds of `90`, `"90s"`, `"5m"`, `"1.5h"`."""
+    """Seconds of the number 90, of `"90s"`, `"5m"`, `"1.5h"`; text must name its unit."""
     if isinstance(text, int | float) and not isinstance(text, bool):
         return float(text)
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h)?\s*", str(text))
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h)\s*", str(text))
     if not match:
-        raise ConfigError(f"{where}: found {text!r}, expected a duration such as 90s, 5m or 1h")
-    return float(match[1]) * {"s": 1, None: 1, "m": 60, "min": 60, "h": 3600}[match[2]]
+        raise ConfigError(
+            f"{where}: found {text!r}, expected a duration with its unit, such as 90s, 5m or 1h"
+        )
+    return float(match[1]) * {"s": 1, "m": 60, "min": 60, "h": 3600}[match[2]]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

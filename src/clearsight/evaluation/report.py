@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from clearsight.evaluation.intervals import accuracy_interval
+from clearsight.evaluation.intervals import accuracy_interval, target_verdict
 from clearsight.figures.style import DPI
 from clearsight.files import read_csv, write_text
 from clearsight.runs import Run
@@ -24,8 +24,8 @@ CSS_PX_PER_INCH = 96
 # (section, figure, caption, what a reader who can't see it should know), in reading order.
 _FIGURES = (
     ("training", r"(?:phase(\d+)_)?training_curves", "Training curves",
-     "Loss and accuracy per epoch on training and validation images, with the lines of chance and "
-     "target."),
+     "Loss and accuracy per epoch on training and validation images, with the lines of guessing "
+     "and of the target."),
     ("classes", "per_class", "Precision, recall and F1 per class, best F1 first",
      "Bars of the numbers in the table of classes."),
     ("classes", "confusion_matrix", "Confusion matrix",
@@ -87,7 +87,7 @@ def _content(run: Run) -> dict[str, Any]:
         "name": run.path.resolve().name,
         "config": config,
         "evaluation": evaluation,
-        "verdict": _verdict(evaluation) if evaluation else None,
+        "verdict": target_verdict(evaluation) if evaluation else None,
         "strip": _strip(evaluation) if evaluation else None,
         "validation": _best_validation(history, manifest),
         "epochs": len(history),
@@ -104,22 +104,6 @@ def _content(run: Run) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def _verdict(evaluation: Mapping[str, Any]) -> tuple[str, str] | None:
-    """(`reached`, `open` or `missed`; a sentence) on the target, None without one."""
-    target, accuracy = evaluation["target"], evaluation["accuracy"]
-    if target is None:
-        return None
-    gap = 100 * abs(accuracy["value"] - target)
-    size = "exactly" if gap == 0 else f"by {gap:.2f} percentage points"
-    if accuracy["low"] >= target:
-        return "reached", f"reached {size}; the whole interval lies above it"
-    if accuracy["value"] >= target:
-        return "open", f"reached {size}, but the interval extends below it"
-    if accuracy["high"] >= target:
-        return "open", f"missed {size}, but the interval extends above it"
-    return "missed", f"missed {size}; the whole interval lies below it"
 
 
 def _strip(evaluation: Mapping[str, Any]) -> dict[str, float | None]:

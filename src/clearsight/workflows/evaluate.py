@@ -35,6 +35,10 @@ def evaluate(
     """
     loaded = load_run(run, data_dir=data_dir, images=images, progress=progress)
     if tta is not None and tta != loaded.config.evaluation.tta:
+        progress.say(
+            f"the recipe measures with test-time augmentation {loaded.config.evaluation.tta}: its "
+            "recorded result is unchanged"
+        )
         return evaluate_model(loaded, load_classifier(loaded.run.weights), tta, progress)[0]
     evaluation = measure(loaded, progress=progress)
     write_report(loaded.run)

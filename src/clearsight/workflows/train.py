@@ -22,6 +22,7 @@ from clearsight.runtime.device import pick_device, pick_precision
 from clearsight.runtime.environment import environment
 from clearsight.tracking.numbers import Seeds
 from clearsight.tracking.tracker import check_installed, tracked
+from clearsight.training.advice import few_images
 from clearsight.training.preflight import Finding, check_run
 from clearsight.training.train import new_classifier, train_model
 from clearsight.workflows.evaluate import measure
@@ -54,6 +55,8 @@ def train(
     findings = check_run(model, images, parts.train, force=force)
     for finding in findings:
         progress.say(f"pre-flight {finding.level}: {finding.message}")
+    if advice := few_images(model, len(parts.train)):
+        progress.say(f"note: {advice}")
     run = _start(path, config, images, parts, findings)
     loaded = LoadedRun(run=run, config=config, images=images, split=parts)
     _complete(loaded, model, seeds, progress)
