@@ -379,3 +379,11 @@ def test_flipped_bytes_give_an_image_or_a_data_error(kind: str, *, truncated: bo
         assert image.mode == "RGB"
         read += 1
     assert read > 0
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xd8\xff", b"\xff\xd8\xff\x00\xff\x00", b"\xff\xd8\xff\xe0"]
+)
+def test_a_jpeg_that_only_begins_like_one_is_refused(content: bytes) -> None:
+    with pytest.raises(DataError, match=r"x: can't be decoded"):
+        read_image(content, "x", truncated=True)

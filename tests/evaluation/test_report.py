@@ -248,7 +248,9 @@ def test_same_run_same_report(run: Run) -> None:
 def test_a_dark_page_gets_dark_figures_with_their_pictures_as_they_are(run: Run) -> None:
     with styled():
         figure = new_figure(4, 2)
-        figure.add_subplot(1, 2, 1).imshow(np.full((8, 8, 3), (250, 120, 10), np.uint8))
+        axes = figure.add_subplot(1, 2, 1)
+        axes.set_axis_off()
+        axes.imshow(np.full((8, 8, 3), (250, 120, 10), np.uint8))
     save(figure, run.figures / "sample_images.png")
     save(per_class([{"name": "a", "precision": 1, "recall": 1, "f1": 1}]), run.figures / "x.png")
     tags = Tags(text(run))
@@ -308,7 +310,9 @@ def test_of_many_classes_the_page_shows_the_worst_and_the_best_and_stays_small(r
         parts=np.full(4 * k, ""), name="many",
     )  # fmt: skip
     indices = np.arange(4 * k)
-    parts = Split(train=indices[: 2 * k], validation=indices[2 * k : 3 * k], test=indices[3 * k :])
+    parts = Split(
+        train=indices[: 2 * k], validation=indices[2 * k : 3 * k], test=indices[3 * k :], sources={}
+    )
     started = time.process_time()
     draw_data(run.figures, images, parts)
     assert time.process_time() - started < 10

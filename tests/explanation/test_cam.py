@@ -1,5 +1,8 @@
 """Grad-CAM: by hand, against pytorch-grad-cam, and the model given back as it was."""
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -62,11 +65,18 @@ class ChannelsFirst(nn.Module):
         return self.model(images.permute(0, 2, 3, 1))
 
 
-def oracle(model: nn.Module, images: torch.Tensor, targets: list[int], layer: str) -> np.ndarray:
+def oracle(
+    model: nn.Module,
+    images: torch.Tensor,
+    targets: list[int],
+    layer: str,
+    reshape: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> np.ndarray:
     """The maps of pytorch-grad-cam; the score is scaled up, for it adds 1e-7 to what it divides."""
     scores = [lambda logits, k=k: 1e4 * logits[k] for k in targets]
     pixels = images.permute(0, 3, 1, 2).float()
-    with GradCAM(model=ChannelsFirst(model), target_layers=[model.get_submodule(layer)]) as cam:
+    layers = [model.get_submodule(layer)]
+    with GradCAM(ChannelsFirst(model), layers, reshape_transform=reshape) as cam:
         return cam(input_tensor=pixels, targets=scores)
 
 
@@ -118,6 +128,43 @@ def test_real_networks_agree_with_pytorch_grad_cam(name: str) -> None:
     assert maps.shape == (2, 32, 32)
     assert maps.max() == 1
     np.testing.assert_allclose(maps, oracle(model, images, [0, 2], layer), atol=1e-4)
+
+
+# (network, side, its layer, prefix tokens; None for maps with channels first, -1 for last)
+TOKENS = [
+    ("swin_tiny_patch4_window7_224", 128, "backbone.norm", -1),
+    ("vit_tiny_patch16_224", 80, "backbone.blocks.10", 1),
+    ("mixer_s32_224", 224, "backbone.norm", 0),
+    ("convnext_atto", 64, "backbone.stages.2", None),
+    ("pit_ti_224", 224, "backbone.transformers.2.blocks.3.norm1", 1),
+]
+
+
+@pytest.mark.parametrize(("name", "size", "layer", "prefix"), TOKENS)
+def test_networks_of_other_layouts_agree_with_pytorch_grad_cam(
+    name: str, size: int, layer: str, prefix: int | None
+) -> None:
+    torch.manual_seed(0)
+    model = build(name, ("a", "b", "c"), Preprocess(MEAN, STD, size)).eval()
+    images = random_images(2, 32)
+    assert choose_layer(model, (32, 32, 3)) == layer
+
+    def reshape(output: torch.Tensor) -> torch.Tensor:
+        if prefix == -1:
+            return output.permute(0, 3, 1, 2)
+        tokens = output[:, prefix:].transpose(1, 2)
+        return tokens.unflatten(2, (math.isqrt(tokens.shape[2]), -1))
+
+    maps = grad_cam(model, images, torch.tensor([0, 2]))
+    assert maps.any()
+    expected = oracle(model, images, [0, 2], layer, None if prefix is None else reshape)
+    np.testing.assert_allclose(maps, expected, atol=1e-3)
+
+
+def test_a_grid_of_tokens_that_is_too_small_is_refused_and_not_replaced_by_the_stem() -> None:
+    model = build("vit_tiny_patch16_224", ("a", "b"), Preprocess(MEAN, STD, 32))
+    with pytest.raises(UsageError, match="no layer of the model gives a map of at least 4 × 4"):
+        choose_layer(model, (32, 32, 3))
 
 
 def test_predicted_classes_are_the_default_targets() -> None:

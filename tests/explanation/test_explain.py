@@ -80,6 +80,53 @@ def test_own_images_get_a_figure_each_with_names_that_do_not_clash(
     assert all(path.is_file() for path in written)
 
 
+def test_figures_of_other_files_are_kept_and_those_of_the_same_file_renewed(
+    model: Classifier, tmp_path: Path
+) -> None:
+    files = [tmp_path / folder / name for folder in "ab" for name in ("x.png", "x-2.png", "x.bmp")]
+    for number, file in enumerate(files):
+        file.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (32, 32), (40 * number, 90, 90)).save(file)
+    out = tmp_path / "out"
+
+    def explain(*chosen: Path) -> list[str]:
+        given = {"size": 32, "fit": "letterbox", "out": out}
+        return [path.name for path in explain_images(model, chosen, **given)]  # ty: ignore
+
+    first = explain(*files)
+    assert len(set(first)) == 6
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    # One at a time, in another order, and by another spelling: each finds its own figure again.
+    again = [explain(file.parent / ".." / file.parent.name / file.name) for file in files[::-1]]
+    assert [name for (name,) in again[::-1]] == first
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert str(tmp_path).encode() not in b"".join(before.values())
+
+
+def test_a_foreign_file_by_the_figure_s_name_is_kept(model: Classifier, tmp_path: Path) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
+    (tmp_path / "x_gradcam.png").write_text("notes")
+    Image.new("RGB", (4, 4)).save(tmp_path / "x-2_gradcam.png")
+    written = explain_images(model, [tmp_path / "x.png"], size=32, fit="letterbox", out=tmp_path)
+    assert [path.name for path in written] == ["x-3_gradcam.png"]
+    assert (tmp_path / "x_gradcam.png").read_text() == "notes"
+
+
+def test_a_run_whose_model_gives_no_map_gets_figures_that_say_why(
+    images: ImageSet, tmp_path: Path
+) -> None:
+    model = build("vit_tiny_patch16_224", images.classes, Preprocess((0.5,) * 3, (0.25,) * 3, 32))
+    probabilities = np.eye(3, dtype=np.float32)[images.labels]
+    given = (images.images, images.labels, probabilities, images.classes, tmp_path)
+    written = explain_run(model.eval(), *given)
+    assert [path.name for path in written] == [
+        "gradcam_samples.png", "gradcam_confusion_analysis.png",
+    ]  # fmt: skip
+    assert all(Image.open(path).size > (100, 100) for path in written)
+    with pytest.raises(UsageError, match="its output is no map"):
+        explain_run(model.eval(), *given, layer="head")
+
+
 def test_a_damaged_own_image_is_named_and_the_figures_before_it_stay(
     model: Classifier, tmp_path: Path
 ) -> None:

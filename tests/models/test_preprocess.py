@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from clearsight.bundle.engines import onnx_engine
 from clearsight.bundle.export import onnx_graph
 from clearsight.models.classifier import Classifier
-from clearsight.models.preprocess import Interpolation, Preprocess
+from clearsight.models.preprocess import ChannelOrder, Expectation, Interpolation, Preprocess
 
 
 def test_pixels_are_scaled_once_and_normalised() -> None:
@@ -31,10 +31,31 @@ def test_resizing_is_part_of_the_layer_and_keeps_a_constant_image_constant() -> 
 
 
 def test_describe_rebuilds_the_layer() -> None:
-    layer = Preprocess([0.49, 0.48, 0.44], [0.24, 0.24, 0.26], size=48)
+    layer = Preprocess([0.49, 0.48, 0.44], [0.24, 0.24, 0.26], size=48, channel_order="bgr")
     again = Preprocess(**layer.describe())  # ty: ignore[invalid-argument-type]
     pixels = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
     assert torch.equal(layer(pixels), again(pixels))
+
+
+def test_channels_are_passed_on_in_the_order_asked_for_with_their_own_statistics() -> None:
+    layer = Preprocess([0.4, 0.2, 0.0], [0.2, 0.4, 1.0], channel_order="bgr")
+    x = layer(torch.tensor([[[[255, 51, 102]]]], dtype=torch.uint8))  # R, G, B = 1, 0.2, 0.4
+    assert torch.allclose(x.flatten(), torch.tensor([0.0, 0.0, 1.0]), atol=1e-6)
+
+
+def test_a_description_of_older_versions_is_read_as_rgb() -> None:
+    described = Preprocess([0.5] * 3, [0.25] * 3).describe()
+    assert "channel_order" not in described
+    assert Preprocess(**described).channel_order == "rgb"  # ty: ignore[invalid-argument-type]
+
+
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+def test_an_expectation_normalises_as_the_layer_does(order: ChannelOrder) -> None:
+    mean, std = (0.4, 0.2, 0.1), (0.3, 0.2, 0.25)
+    pixels = torch.randint(0, 256, (2, 8, 8, 3), dtype=torch.uint8)
+    layer = Preprocess(mean, std, 16, "bicubic", channel_order=order)
+    expects = Expectation(mean=mean, std=std, channel_order=order)
+    torch.testing.assert_close(expects.normalised(layer.resampled(pixels)), layer(pixels))
 
 
 def test_bicubic_resampling_stays_within_the_range_of_pixels() -> None:
@@ -64,7 +85,7 @@ def test_scaled_twice_divides_pixels_once_more() -> None:
 def test_the_graph_resamples_as_the_layer_does(
     interpolation: Interpolation, side: int, size: int
 ) -> None:
-    layer = Preprocess([0.5] * 3, [0.25] * 3, size, interpolation)
+    layer = Preprocess([0.5, 0.4, 0.3], [0.25] * 3, size, interpolation, channel_order="bgr")
     model = Classifier(
         name="pixels", preprocess=layer, backbone=Pixels(), head=nn.Identity(), classes=("a", "b")
     ).eval()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from clearsight.models.classifier import Classifier
 from clearsight.models.factory import build
 from clearsight.models.preprocess import Preprocess
-from clearsight.models.stages import can_cut, run_prefix, run_rest, stages
+from clearsight.models.stages import can_cut, final_map, run_prefix, run_rest, stages
 
 OWN = ["resnet20", "airnet94", "wrn-16-8"]
 TIMM = ["tf_efficientnet_lite0", "resnet18", "convnext_atto"]
@@ -112,3 +112,22 @@ def test_a_transformer_has_stages_but_no_cut() -> None:
     backbone = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=32)
     assert [name for name, _ in stages(backbone)] == ["stem", *(f"blocks.{k}" for k in range(12))]
     assert not can_cut(wrapped(backbone, features=None), pixels(1))
+
+
+@pytest.mark.parametrize("name", ["pit_ti_224", "coat_lite_tiny", "swin_tiny_patch4_window7_224"])
+def test_networks_of_any_inner_structure_are_asked_without_an_error(name: str) -> None:
+    options = {} if name.startswith("coat") else {"img_size": 64}
+    backbone = timm.create_model(name, num_classes=0, **options)
+    model = wrapped(backbone, features=None)
+    if can_cut(model, pixels(1, 64)):
+        whole = backbone.eval()(model.preprocess(pixels(1, 64)))
+        torch.testing.assert_close(
+            run_prefix(model.eval(), pixels(1, 64), len(stages(backbone))), whole
+        )
+
+
+def test_the_final_map_of_tokens_and_of_channels_last_is_their_grid() -> None:
+    vit = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=80)
+    assert final_map(wrapped(vit, features=None), pixels(1, 80)) == (5, 5)
+    swin = timm.create_model("swin_tiny_patch4_window7_224", num_classes=0, img_size=128)
+    assert final_map(wrapped(swin, features=None), pixels(1, 128)) == (4, 4)

@@ -2,19 +2,15 @@
 
 import hashlib
 import importlib.util
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import timm
 import torch
-from safetensors.torch import save, save_file
+from safetensors.torch import save_file
 
+from clearsight.config.parsing import parse
+from clearsight.config.recipes import load_recipe, recipe_hash, to_toml
 from clearsight.config.schema import ModelConfig
 from clearsight.errors import ConfigError, WeightsError
 from clearsight.models import pretrained
@@ -61,6 +57,53 @@ def test_weights_come_from_a_file(tmp_path: Path, donor: dict, form: str) -> Non
         "licence": "not stated",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
+
+
+@pytest.mark.parametrize(
+    ("prefix", "nested"),
+    [
+        ("module.", None), ("_orig_mod.", None), ("model.", None), ("module._orig_mod.", None),
+        ("model.module.", "state_dict"), ("_orig_mod.model.", "model_state_dict"),
+        ("", "ema"), ("module.", "model"),
+    ],
+)  # fmt: skip
+def test_what_training_scripts_wrap_around_a_network_is_taken_off(
+    tmp_path: Path, donor: dict, prefix: str, nested: str | None
+) -> None:
+    path = tmp_path / "w.pth"
+    tensors = {prefix + name: tensor for name, tensor in donor.items()}
+    torch.save({nested: tensors, "epoch": 3} if nested else tensors, path)
+    found = begin(name=NAME, weights=str(path)).backbone.state_dict()
+    assert all(torch.equal(found[name], donor[name]) for name in found)
+
+
+def test_a_prefix_that_only_some_names_have_is_left_alone(tmp_path: Path, donor: dict) -> None:
+    path = tmp_path / "w.safetensors"
+    first = next(iter(donor))
+    save_file({n if n == first else f"module.{n}": t for n, t in donor.items()}, path)
+    with pytest.raises(WeightsError, match="not those of resnet18"):
+        begin(name=NAME, weights=str(path))
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        ("bundle.json", "a clearsight bundle"), ("recipe.toml", "a clearsight run"),
+        ("checkpoint.json", "a clearsight checkpoint"), ("x.txt", "is a folder"),
+    ],
+)  # fmt: skip
+def test_a_folder_is_no_weights_file(tmp_path: Path, file: str, kind: str) -> None:
+    (tmp_path / file).touch()
+    with pytest.raises(WeightsError, match=f"{kind}.*give a pretrained network's state_dict"):
+        begin(name=NAME, weights=str(tmp_path))
+
+
+def test_the_tensors_of_a_whole_classifier_are_named_so(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    tensors = begin(name=NAME, weights="none").state_dict()
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    with pytest.raises(WeightsError, match="they are a clearsight classifier's"):
+        begin(name=NAME, weights=str(path))
 
 
 def test_a_file_without_a_classifier_will_do(tmp_path: Path, donor: dict) -> None:
@@ -113,6 +156,64 @@ def test_random_weights_need_nothing() -> None:
     assert model.preprocess.describe() | {"mean": 0, "std": 0} == {
         "mean": 0, "std": 0, "size": 224, "interpolation": "bicubic", "scaled_twice": False,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "mean", "std", "order"),
+    [
+        ({}, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "rgb"),
+        ({"mean": "0.5,0.4,0.3", "std": [1, 0.5, 0.25]}, (0.5, 0.4, 0.3), (1, 0.5, 0.25), "rgb"),
+        (
+            {"mean": "0, 0, 0", "std": "[1, 1, 1]", "pixel_range": "0-255"},
+            (0, 0, 0), (1 / 255,) * 3, "rgb",
+        ),
+        (
+            {"mean": [102, 51, 25.5], "std": [1, 1, 1], "pixel_range": "0-255",
+             "channel_order": "bgr"},
+            (0.4, 0.2, 0.1), (1 / 255,) * 3, "bgr",
+        ),
+    ],
+)  # fmt: skip
+def test_settings_state_what_the_weights_expect(
+    settings: dict, mean: tuple, std: tuple, order: str
+) -> None:
+    config = parse(ModelConfig, {"name": NAME, "weights": "none", "size": 32, **settings})
+    model = start(config, CLASSES, lambda: ([0.5] * 3, [0.25] * 3))
+    assert model.expects is not None
+    assert model.expects.mean == pytest.approx(mean)
+    assert model.expects.std == pytest.approx(std)
+    # The layer computes (pixel / 255 - mean) / std, of a blue pixel in the channel it should be.
+    blue = torch.zeros(1, 1, 1, 3, dtype=torch.uint8)
+    blue[..., 2] = 255
+    shown = torch.tensor([0.0, 0, 1] if order == "rgb" else [1.0, 0, 0])
+    wanted = (shown - torch.tensor(mean)) / torch.tensor(std)
+    torch.testing.assert_close(model.preprocess(blue)[0, :, 0, 0], wanted)
+    torch.testing.assert_close(rebuild(model.describe()).preprocess(blue)[0, :, 0, 0], wanted)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("0.5,0.5", "expected 3 numbers"), ([0.5], "expected 3 numbers"),
+        (0.5, "expected 3 numbers"),
+        ("a,b,c", "expected a number"), ([-1, 0, 0], "expected from"), ("nan,0,0", "expected from"),
+        ([300, 0, 0], "expected from"), ([[0], 0, 0], "expected a number"),
+    ],
+)  # fmt: skip
+def test_a_mean_is_three_numbers(value: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"mean: .*{message}"):
+        parse(ModelConfig, {"mean": value})
+
+
+def test_a_recipe_keeps_the_three_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text('[model]\nname = "resnet18"\nmean = [0, 0, 0]\nstd = [1, 1, 1]\n')
+    config = load_recipe(path, {"model.mean": "0.5,0.25,0"})
+    assert config.model.mean == (0.5, 0.25, 0.0)
+    again = tmp_path / "again.toml"
+    again.write_text(to_toml(config))
+    assert load_recipe(again) == config
+    assert recipe_hash(load_recipe(again)) == recipe_hash(config)
 
 
 @has_package
@@ -173,89 +274,24 @@ def test_a_description_rebuilds_the_classifier(name: str) -> None:
         ({"name": "resnet18.nonsense"}, r"expected resnet18 or one of .*resnet18\.a1_in1k"),
         ({"name": "airnet94", "weights": "w.pth"}, "airnet94 starts from random weights"),
         ({"name": "resnet20", "size": 224}, r"model\.size: found 224"),
+        ({"name": "resnet20", "mean": (0.5,) * 3}, r"model\.mean: found .* leave it out"),
+        ({"name": "resnet20", "channel_order": "bgr"}, r"model\.channel_order: found 'bgr'"),
+        ({"name": NAME, "weights": "none", "mean": (0.5,) * 3}, r"model\.std: not given"),
+        (
+            {"name": NAME, "weights": "none", "pixel_range": "0-255"},
+            r"model\.mean and model\.std: not given; state .* together",
+        ),
+        (
+            {"name": NAME, "weights": "none", "mean": (120.0,) * 3, "std": (1.0,) * 3},
+            r'model\.mean: found 120, but pixels go up to 1; set model\.pixel_range = "0-255"',
+        ),
+        ({"name": "resnet18."}, r"model\.name: found 'resnet18\.' \(did you mean 'resnet18'\?\)"),
+        ({"name": "hf-hub:timm/resnet18.a1_in1k"}, r"did you mean 'resnet18\.a1_in1k'"),
+        ({"name": "timm/ResNet18"}, r"did you mean 'resnet18'"),
+        ({"name": "../../etc/passwd"}, r"model\.name: found '\.\./"),
+        ({"name": ""}, r"model\.name: found ''"),
     ],
 )
 def test_settings_that_can_t_be_are_refused(settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         begin(**settings)
-
-
-PROBE = """
-import json, sys
-from clearsight.errors import WeightsError
-from clearsight.models import pretrained
-try:
-    weights = pretrained.find_weights(sys.argv[1], None)
-    pretrained.backbone_with(sys.argv[1], 224, weights)
-    print(json.dumps(weights.origin()))
-except WeightsError as error:
-    print(error)
-"""
-
-
-def probe(endpoint: str, home: Path) -> str:
-    """What a fresh process finds for `NAME` on the hub at `endpoint`."""
-    surroundings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(
-        [sys.executable, "-c", PROBE, NAME],
-        env=surroundings, capture_output=True, text=True, check=True, timeout=120,
-    )  # fmt: skip
-    return result.stdout
-
-
-def test_without_a_network_one_error_names_the_three_ways_within_ten_seconds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    # Nothing listens on the discard port.
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    before = time.perf_counter()
-    with pytest.raises(WeightsError, match="can't be reached") as caught:
-        begin(name=NAME)
-    assert time.perf_counter() - before < 10
-    for way in ("--model.weights FILE", "clearsight[offline]", "connect to the network"):
-        assert way in str(caught.value)
-
-
-@pytest.fixture
-def hub(donor: dict) -> Iterator[tuple[str, bytes, list[str]]]:
-    """A model hub on this machine with one file: (address, its bytes, paths asked for)."""
-    content, asked = save(donor), []
-
-    class Hub(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            known = self.path == f"/timm/{NAME}/resolve/main/model.safetensors"
-            self.send_response(200 if known else 404)
-            body = content if known else b""
-            self.send_header("ETag", '"0123456789abcdef"')
-            self.send_header("X-Repo-Commit", "0" * 40)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        do_HEAD = do_GET  # noqa: N815 - the server's own naming
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", content, asked
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.mark.slow  # two fresh processes
-def test_the_hub_s_weights_are_downloaded_once(hub: tuple, tmp_path: Path) -> None:
-    address, content, asked = hub
-    text = probe(address, tmp_path)
-    assert f'"source": "hub timm/{NAME}"' in text
-    assert '"licence": "apache-2.0"' in text
-    assert hashlib.sha256(content).hexdigest() in text
-    count = len(asked)
-    assert probe(address, tmp_path) == text
-    assert len(asked) == count

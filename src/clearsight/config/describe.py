@@ -50,4 +50,6 @@ def _type_name(kind: Any) -> str:
         return "|".join(typing.get_args(kind))
     if isinstance(kind, types.UnionType):
         kind = next(k for k in typing.get_args(kind) if k is not type(None))
+    if typing.get_origin(kind) is tuple:
+        return ",".join(_type_name(k) for k in typing.get_args(kind))
     return {int: "INT", float: "NUMBER", str: "TEXT", bool: "BOOL"}[kind]

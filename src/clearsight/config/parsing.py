@@ -71,6 +71,8 @@ def _convert(value: Any, kind: Any, about: Mapping[str, Any], place: str) -> Any
     if dataclasses.is_dataclass(kind):
         return parse(kind, value, place)
     if typing.get_origin(kind) is tuple:
+        if ... not in typing.get_args(kind):
+            return _convert_numbers(value, len(typing.get_args(kind)), about, place)
         return _convert_tuple(value, typing.get_args(kind)[0], place)
     if typing.get_origin(kind) is Literal:
         choices = typing.get_args(kind)
@@ -91,6 +93,16 @@ def _convert_tuple(value: Any, kind: Any, place: str) -> tuple[Any, ...]:
     if dataclasses.is_dataclass(kind):
         return tuple(parse(kind, item, f"{place}.{i}") for i, item in enumerate(value))
     return tuple(tuple(_scalar(v, int, place) for v in item) for item in value)
+
+
+def _convert_numbers(
+    value: Any, count: int, about: Mapping[str, Any], place: str
+) -> tuple[float, ...]:
+    """`count` numbers of a list, or of text such as `0.5,0.5,0.5`."""
+    items = value.strip("[] ").split(",") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or len(items) != count:
+        raise ConfigError(f"{place}: found {value!r}, expected {count} numbers, as in 0.5,0.5,0.5")
+    return tuple(_in_range(_scalar(item, float, place), about, place) for item in items)
 
 
 def _scalar(value: Any, kind: Any, place: str) -> Any:

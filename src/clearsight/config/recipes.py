@@ -66,7 +66,7 @@ def to_table(config: Any) -> dict[str, Any]:
             table[f.name] = [to_table(phase) for phase in value]
         elif isinstance(value, tuple):
             if value:
-                table[f.name] = [list(item) for item in value]
+                table[f.name] = [list(item) if isinstance(item, tuple) else item for item in value]
         elif value is not None:
             table[f.name] = value
     return table

@@ -84,6 +84,23 @@ class ModelConfig:
         "the weights expect; 32 leaves small images as they are",
         unit="px", low=16, high=1024,
     )  # fmt: skip
+    mean: tuple[float, float, float] | None = setting(
+        None,
+        "mean of each channel by which the weights want pixels normalised, in the order of "
+        "channel_order and in units of pixel_range; default: what timm or the package states",
+        low=0, high=255,
+    )  # fmt: skip
+    std: tuple[float, float, float] | None = setting(
+        None, "standard deviation of each channel, likewise; goes with mean", low=1e-4, high=255
+    )
+    pixel_range: Literal["0-1", "0-255"] = setting(
+        "0-1",
+        "pixel values before mean and std; for weights that take raw pixels: 0-255, mean 0,0,0, "
+        "std 1,1,1",
+    )
+    channel_order: Literal["rgb", "bgr"] = setting(
+        "rgb", "order of the channels that the weights expect; bgr for Caffe's"
+    )
     preprocess: Literal["weights", "double-scaled"] = setting(
         "weights",
         "double-scaled puts a mistake in, for lessons: pixels are scaled to 0–1 and then divided "

@@ -265,9 +265,9 @@ def _rescued(
 
 def _partial(plugin: Plugin, encoded: bytes, held: ExitStack) -> Loaded | None:
     """What can be decoded of a damaged file; None where that is nothing."""
-    if plugin is JpegImagePlugin.JpegImageFile:
-        encoded = _ended_jpeg(encoded)
     try:
+        if plugin is JpegImagePlugin.JpegImageFile:
+            encoded = _ended_jpeg(encoded)
         image, size = _open(plugin, encoded, held)
         with suppress(Exception):
             image.load()

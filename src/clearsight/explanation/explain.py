@@ -1,11 +1,14 @@
 """The Grad-CAM figures of a run, and of images of one's own."""
 
+import hashlib
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
 from clearsight.data.decoding import read_image
 from clearsight.data.images import Fit, fit_image
@@ -20,6 +23,7 @@ from clearsight.figures.cam import (
     gradcam_samples,
 )
 from clearsight.figures.save import save
+from clearsight.figures.style import message_figure
 from clearsight.models.classifier import Classifier
 from clearsight.progress import SILENT, Progress
 
@@ -45,10 +49,16 @@ def explain_run(
     `images`: uint8 [N, H, W, 3]; `labels`: int64 [N]; `probabilities`: float32 [N, K], as
     evaluated. The samples are the right predictions nearest to their median confidence and the
     most confident wrong ones, of different true classes where there are; the pairs are the most
-    frequent confusions, each with its most confident examples. Raises `UsageError` for an unfit
-    `layer`.
+    frequent confusions, each with its most confident examples. Where the model gives no map to
+    draw, the figures say why. Raises `UsageError` for an unfit `layer`.
     """
-    layer = layer or choose_layer(model, images.shape[1:])
+    paths = [figures_dir / "gradcam_samples.png", figures_dir / "gradcam_confusion_analysis.png"]
+    try:
+        layer = layer or choose_layer(model, images.shape[1:])
+    except UsageError as error:
+        for path in paths:
+            save(message_figure("No heatmaps", str(error)), path)
+        return paths
     predicted = probabilities.argmax(1)
     confidence = probabilities.max(1)
     chosen = choose_samples(labels, predicted, confidence)
@@ -78,13 +88,9 @@ def explain_run(
                 )
             )
             advance(1)
-    written = {
-        figures_dir / "gradcam_samples.png": samples,
-        figures_dir / "gradcam_confusion_analysis.png": gradcam_confusion_analysis(pairs),
-    }
-    for path, figure in written.items():
+    for path, figure in zip(paths, (samples, gradcam_confusion_analysis(pairs)), strict=True):
         save(figure, path)
-    return list(written)
+    return paths
 
 
 def explain_images(
@@ -103,14 +109,14 @@ def explain_images(
 
     Each shows the image as the model gets it (`size` px, fitted by `fit`) and the evidence for its
     three most probable classes. With `truncated`, damaged files are used as far as they can be
-    decoded. A stem that comes again gets `-2`, `-3`. A file that can't be used is a `DataError`,
-    and the figures before it stay; with `on_error`, called with it and the reason, it is left out.
-    Raises `UsageError` for no file.
+    decoded. Where `out` holds another file's figure by that name, of this call or an earlier one,
+    it gets `-2`, `-3`. A file that can't be used is a `DataError`, and the figures before it stay;
+    with `on_error`, called with it and the reason, it is left out. Raises `UsageError` for no file,
+    or a model that gives no maps.
     """
     if not files:
         raise UsageError("images: found none; give at least one image file")
     layer = layer or choose_layer(model, (size, size, 3))
-    seen: dict[str, int] = {}
     written = []
     with progress.task("explaining", len(files)) as advance:
         for file in files:
@@ -122,10 +128,10 @@ def explain_images(
                     raise
                 on_error(file, str(error).removeprefix(f"{file}: "))
                 continue
-            seen[file.stem] = count = seen.get(file.stem, 0) + 1
-            suffix = "" if count == 1 else f"-{count}"
-            written.append(out / f"{file.stem}{suffix}_gradcam.png")
-            save(_explained(model, image, layer, file.name), written[-1])
+            name = str(file.resolve()).encode("utf-8", "surrogateescape")
+            source = hashlib.sha256(name).hexdigest()
+            written.append(_own_path(out, file.stem, source))
+            save(_explained(model, image, layer, file.name), written[-1], source=source)
     return written
 
 
@@ -149,6 +155,25 @@ def choose_samples(labels: np.ndarray, predicted: np.ndarray, confidence: np.nda
         right = right[np.argsort(distance, kind="stable")]
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
     return np.concatenate([_varied(right, labels), _varied(wrong, labels)])
+
+
+def _own_path(out: Path, stem: str, source: str) -> Path:
+    """Where the figure of the file with the digest `source` goes: a new place, or its old one."""
+    for count in itertools.count(1):
+        suffix = "" if count == 1 else f"-{count}"
+        path = out / f"{stem}{suffix}_gradcam.png"
+        if not path.exists() or _source(path) == source:
+            return path
+    raise AssertionError
+
+
+def _source(path: Path) -> str | None:
+    """The digest that `save` wrote into a figure."""
+    try:
+        with Image.open(path) as image:
+            return image.info.get("Source")
+    except OSError:
+        return None
 
 
 def _varied(ranked: np.ndarray, labels: np.ndarray) -> np.ndarray:

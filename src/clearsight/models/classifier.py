@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from clearsight.models.preprocess import Preprocess
+from clearsight.models.preprocess import Expectation, Preprocess
 
 
 class Classifier(nn.Module):
@@ -14,6 +14,8 @@ class Classifier(nn.Module):
     `backbone` maps normalised images [N, 3, S, S] to features [N, D]; `head` maps those to logits.
     `classes` are the K names in the order of the logits; `name` and `head_kind` are what `build`
     was asked for; `origin` says where pretrained weights are from: source, licence, sha256.
+    `expects` is what the weights training started from expect of images, told apart from what
+    `preprocess` does so that the pre-flight check can compare the two; None after a rebuild.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class Classifier(nn.Module):
         self.head_kind = head_kind
         self.classes = classes
         self.origin: Mapping[str, str] | None = None
+        self.expects: Expectation | None = None
         self.preprocess = preprocess
         self.backbone = backbone
         self.head = head

@@ -28,11 +28,13 @@ def compiled(
     inner = torch.compile(model, mode=mode, dynamic=False)
 
     def forward(images: Tensor) -> Tensor:
-        from torch._dynamo.exc import TorchDynamoException
-
         try:
             return inner(images)
-        except TorchDynamoException as error:
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            with torch.no_grad():
+                model(images)  # an error of the network's own is raised here instead
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise TrainingError(
                 f"training.compile: torch can't compile this network here ({reason}); leave it out"

@@ -3,6 +3,7 @@
 `build` is the one way a `Classifier` comes to be, in training and from a bundle alike.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from clearsight.errors import ConfigError
 from clearsight.models import airnet, resnet, wide_resnet
 from clearsight.models.classifier import Classifier
 from clearsight.models.heads import HEADS
-from clearsight.models.preprocess import Preprocess
+from clearsight.models.preprocess import Expectation, Preprocess
 
 Builder = Callable[[int], tuple[nn.Module, nn.Module]]
 Statistics = tuple[Sequence[float], Sequence[float]]
@@ -74,16 +75,19 @@ def start(
     a network of this package normalises; weights bring their own. Raises `ConfigError`, and
     `WeightsError` where weights can't be had.
     """
-    twice = config.preprocess == "double-scaled"
     if config.name in BUILDERS:
-        for field, value in (("weights", config.weights), ("size", config.size)):
-            if value not in (None, "none"):
+        for field in ("weights", "size", "mean", "std", "pixel_range", "channel_order"):
+            value = getattr(config, field)
+            if value not in (getattr(ModelConfig, field), "none"):
                 raise ConfigError(
                     f"model.{field}: found {value!r}, but {config.name} starts from random "
-                    f"weights at the images' own size; leave it out"
+                    f"weights at the images' own size and statistics; leave it out"
                 )
-        preprocess = Preprocess(*statistics(), scaled_twice=twice)
-        return build(config.name, classes, preprocess, config.head)
+        mean, std = statistics()
+        expects = Expectation(mean=tuple(mean), std=tuple(std))
+        model = build(config.name, classes, _first_layer(config, expects), config.head)
+        model.expects = expects
+        return model
 
     from clearsight.models import pretrained
 
@@ -91,14 +95,13 @@ def start(
     weights = None
     if config.weights != "none":
         weights = pretrained.find_weights(config.name, config.weights)
-    expects = weights.expects if weights else pretrained.expectation(config.name)
-    preprocess = Preprocess(
-        expects.mean, expects.std, config.size or expects.size, expects.interpolation, twice
-    )
+    expects = _stated(config, weights.expects if weights else pretrained.expectation(config.name))
+    preprocess = _first_layer(config, expects)
     model = build(config.name, classes, preprocess, config.head)
     if weights:
         model.backbone = pretrained.backbone_with(config.name, preprocess.size, weights)
         model.origin = weights.origin()
+    model.expects = expects
     return model
 
 
@@ -110,6 +113,42 @@ def input_size(config: ModelConfig) -> int | None:
 
     pretrained.check_name(config.name, model_names())
     return config.size or pretrained.expectation(config.name).size
+
+
+def _first_layer(config: ModelConfig, expects: Expectation) -> Preprocess:
+    return Preprocess(
+        expects.mean,
+        expects.std,
+        config.size or expects.size,
+        expects.interpolation,
+        scaled_twice=config.preprocess == "double-scaled",
+        channel_order=expects.channel_order,
+    )
+
+
+def _stated(config: ModelConfig, known: Expectation) -> Expectation:
+    """`known`, corrected by what the settings state of the weights. Raises `ConfigError`."""
+    stated = dataclasses.replace(known, channel_order=config.channel_order)
+    if config.mean is None and config.std is None and config.pixel_range == "0-1":
+        return stated
+    if config.mean is None or config.std is None:
+        missing = [f"model.{field}" for field in ("mean", "std") if getattr(config, field) is None]
+        raise ConfigError(
+            f"{' and '.join(missing)}: not given; state model.mean, model.std and "
+            "model.pixel_range together, as the weights expect them"
+        )
+    largest = 255 if config.pixel_range == "0-255" else 1
+    for field, values in (("mean", config.mean), ("std", config.std)):
+        if max(values) > largest:
+            raise ConfigError(
+                f"model.{field}: found {max(values):g}, but pixels go up to {largest}; set "
+                'model.pixel_range = "0-255" where the weights expect such pixels'
+            )
+    return dataclasses.replace(
+        stated,
+        mean=tuple(value / largest for value in config.mean),
+        std=tuple(value / largest for value in config.std),
+    )
 
 
 def _classifier(

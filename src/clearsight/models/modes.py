@@ -1,9 +1,11 @@
-"""Eval mode for a while, given back module by module."""
+"""Modes of a model's modules: eval mode for a while, and which modules are batch norms."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
 
 from torch import nn
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 @contextmanager
@@ -16,3 +18,16 @@ def evaluating(model: nn.Module) -> Generator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+@contextmanager
+def keeping_statistics(model: nn.Module) -> Generator[None]:
+    """Lets batch norms follow the batches of the block, and gives their statistics back."""
+    norms = [module for module in model.modules() if isinstance(module, BATCH_NORMS)]
+    kept = [{name: buffer.clone() for name, buffer in norm.named_buffers()} for norm in norms]
+    try:
+        yield
+    finally:
+        for norm, buffers in zip(norms, kept, strict=True):
+            for name, buffer in norm.named_buffers():
+                buffer.copy_(buffers[name])

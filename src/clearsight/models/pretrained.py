@@ -9,14 +9,15 @@ from torch import nn
 
 from clearsight.config.parsing import did_you_mean
 from clearsight.errors import ConfigError, WeightsError
-from clearsight.models.preprocess import Interpolation
-from clearsight.models.weights import Expectation, Weights, from_file, from_hub, from_package
+from clearsight.models.preprocess import Expectation, Interpolation
+from clearsight.models.sizes import NETWORK_ERRORS, unfit_size
+from clearsight.models.weights import Weights, from_file, from_hub, from_package
 
 
 def is_known(name: str) -> bool:
     """Whether timm has a network of that name, such as `resnet18` or `resnet18.a1_in1k`."""
-    architecture, tag = split_model_name_tag(name)
-    if not timm.is_model(architecture):
+    architecture, tag = _split(name)
+    if not architecture or not timm.is_model(architecture):
         return False
     return not tag or name in timm.list_pretrained(f"{architecture}.*")
 
@@ -29,9 +30,15 @@ def known_names() -> list[str]:
 def backbone(name: str, size: int | None) -> nn.Module:
     """The network without its classifier, normalised images [N, 3, S, S] → features [N, D].
 
-    Random weights; no network is needed. `size`: the side S, which transformers must know.
+    Random weights; no network is needed. `size`: the side S, which transformers must know. Raises
+    `ConfigError` for a side it can't be built for.
     """
-    return _create(name, size)
+    try:
+        return _create(name, size)
+    except NETWORK_ERRORS as error:
+        if size is None:
+            raise
+        raise unfit_size(name, size, expectation(name).size, error) from error
 
 
 def feature_count(network: nn.Module) -> int:
@@ -79,6 +86,11 @@ def backbone_with(name: str, size: int | None, weights: Weights) -> nn.Module:
     tensors = dict(weights.tensors)
     if weights.in_order:
         tensors = in_order(tensors, timm.create_model(name), weights.source)
+    if all(key.startswith(("preprocess.", "backbone.", "head.")) for key in tensors):
+        raise WeightsError(
+            f"weights from {weights.source}: they are a clearsight classifier's, with its own head "
+            f"and preprocessing; give the weights of {name} alone"
+        )
     about = timm.get_pretrained_cfg(name)
     assert about is not None, name
     layers = (about.classifier,) if isinstance(about.classifier, str) else about.classifier or ()
@@ -116,18 +128,26 @@ def _create(name: str, size: int | None, overlay: dict[str, Any] | None = None) 
     return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
 
 
+def _split(name: str) -> tuple[str, str]:
+    """Architecture and tag; both empty for a dot with nothing after it, which timm cuts off."""
+    return ("", "") if name.endswith(".") else split_model_name_tag(name)
+
+
 def check_name(name: str, own: list[str]) -> None:
     """Raises `ConfigError` unless timm has a network of that name; `own` are the others."""
     if is_known(name):
         return
-    architecture, tag = split_model_name_tag(name)
+    architecture, tag = _split(name)
     if tag and timm.is_model(architecture):
         tagged = timm.list_pretrained(f"{architecture}.*")
         raise ConfigError(
             f"model.name: timm knows no {name!r}; expected {architecture} or one of "
             f"{', '.join(tagged) or 'none'}"
         )
-    hint = did_you_mean(name, [*own, *known_names()])
+    # Names as the hub writes them have an owner before a slash: hf-hub:timm/resnet18.a1_in1k.
+    bare = name.rpartition("/")[2].lower()
+    hint = f" (did you mean {bare!r}?)" if is_known(bare) else ""
+    hint = hint or did_you_mean(bare, [*own, *known_names()])
     raise ConfigError(
         f"model.name: found {name!r}{hint}, expected one of {', '.join(own)}, or any of timm's"
     )

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from clearsight.models.classifier import Classifier
+from clearsight.models.maps import as_maps
 from clearsight.models.modes import evaluating
+from clearsight.models.sizes import NETWORK_ERRORS
 
 Stage = tuple[str, list[nn.Module]]
 
@@ -58,26 +60,46 @@ def can_cut(classifier: Classifier, image: Tensor) -> bool:
             for _, modules in stages(classifier.backbone):
                 for module in modules:
                     chained = module(chained)
-    except (RuntimeError, TypeError, ValueError):  # parts that do not fit one another
+    except (*NETWORK_ERRORS, AttributeError):  # parts that do not fit one another
         return False
-    return whole.shape == chained.shape and torch.allclose(whole, chained, rtol=1e-3, atol=1e-5)
+    return (
+        isinstance(chained, Tensor)
+        and whole.shape == chained.shape
+        and torch.allclose(whole, chained, rtol=1e-3, atol=1e-5)
+    )
 
 
 @torch.no_grad()
 def final_map(classifier: Classifier, image: Tensor) -> tuple[int, int] | None:
     """Height and width of the last stage's map for one image (uint8 [1, H, W, 3]).
 
-    None where the last stage gives no maps, as in a transformer.
+    The grid of a transformer's tokens is such a map. None where the last stage gives none.
     """
-    found: list[torch.Size] = []
+    found: list[tuple[int, int] | None] = []
     last = stages(classifier.backbone)[-1][1][0]
-    handle = last.register_forward_hook(lambda _module, _args, output: found.append(output.shape))
+
+    def keep(module: nn.Module, _arguments: object, output: object) -> None:
+        maps = as_maps(module, output, entering_sides(classifier, image), prefix_tokens(classifier))
+        found.append(None if maps is None else (maps.shape[2], maps.shape[3]))
+
+    handle = last.register_forward_hook(keep)
     try:
         with evaluating(classifier):
             classifier(image)
     finally:
         handle.remove()
-    return (found[-1][2], found[-1][3]) if found and len(found[-1]) == 4 else None
+    return found[-1] if found else None
+
+
+def entering_sides(model: nn.Module, images: Tensor) -> tuple[int, int]:
+    """Height and width of what enters the backbone for uint8 images [N, H, W, 3]."""
+    size = getattr(getattr(model, "preprocess", None), "size", None)
+    return (images.shape[1], images.shape[2]) if size is None else (size, size)
+
+
+def prefix_tokens(model: nn.Module) -> int | None:
+    """How many of a transformer's tokens are no patches; None where it does not say."""
+    return getattr(getattr(model, "backbone", model), "num_prefix_tokens", None)
 
 
 def _run(classifier: Classifier, x: Tensor, start: int, stop: int) -> Tensor:

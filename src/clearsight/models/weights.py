@@ -2,9 +2,6 @@
 
 import hashlib
 import pickle
-import threading
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,20 +12,14 @@ import torch
 from torch import Tensor
 
 from clearsight.errors import WeightsError
-from clearsight.models.preprocess import Interpolation
+from clearsight.models import hub
+from clearsight.models.preprocess import Expectation
 
-PATIENCE = 5.0  # seconds to wait for the hub's first answer
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Expectation:
-    """What weights expect of images: `mean` and `std` of pixels divided by 255, `size` in px."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    size: int
-    interpolation: Interpolation
+# Where training scripts keep a network's tensors inside a checkpoint, and what the wrappers around
+# a network (data parallel, torch.compile, an owning module) put in front of their names.
+NESTED = ("state_dict", "model_state_dict", "model", "ema")
+PREFIXES = ("module.", "_orig_mod.", "model.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,54 +99,43 @@ def from_package(architecture: str) -> Weights | None:
 def from_hub(repository: str, licence: str | None, expects: Expectation, name: str) -> Weights:
     """The weights of a repository on the model hub, downloaded once into the hub's own cache.
 
-    Raises `WeightsError` within seconds where they are not in the cache and the hub does not
-    answer: the hub's client would try again for most of a minute.
+    Raises `WeightsError` where they are neither in the cache nor to be had.
     """
-    import huggingface_hub
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
-
-    cached = [huggingface_hub.try_to_load_from_cache(repository, file) for file in HUB_FILES]
-    path = next((found for found in cached if isinstance(found, str)), None)
-    if path is None:
-        reason = _silence()
-        if reason:
-            raise WeightsError(f"weights of {name}: the model hub {reason}; {_ways(name)}")
-        try:
-            for file in HUB_FILES:
-                try:
-                    path = huggingface_hub.hf_hub_download(repository, file)
-                    break
-                except EntryNotFoundError:
-                    continue
-        except (OSError, HfHubHTTPError) as error:
-            raise WeightsError(
-                f"weights of {name}: the download failed ({_first_line(error)}); {_ways(name)}"
-            ) from error
-    if path is None:
-        raise WeightsError(
-            f"weights of {name}: {repository} on the model hub holds neither of "
-            f"{', '.join(HUB_FILES)}; {_ways(name)}"
-        )
+    try:
+        path = hub.fetch(repository, HUB_FILES)
+    except WeightsError as error:
+        raise WeightsError(f"weights of {name}: {error}; {_ways(name)}") from error
     return Weights(
-        tensors=read_tensors(Path(path)),
+        tensors=read_tensors(path),
         expects=expects,
         source=f"hub {repository}",
         licence=licence or "not stated",
-        sha256=_sha256(Path(path)),
+        sha256=_sha256(path),
     )
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Named tensors of a safetensors file, or of a torch checkpoint read without running code.
 
-    In a checkpoint they may lie under `state_dict` or `model`. Raises `WeightsError`.
+    In a checkpoint they may lie under one of `NESTED`; what wraps a network puts `PREFIXES` in
+    front of its names, which are taken off. Raises `WeightsError`.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    if path.exists() and not path.is_file():
+        found = "no regular file"
+        if path.is_dir():
+            kinds = {"bundle.json": "bundle", "recipe.toml": "run", "checkpoint.json": "checkpoint"}
+            kind = next((k for file, k in kinds.items() if (path / file).is_file()), None)
+            found = f"a folder, of a clearsight {kind}," if kind else "a folder"
+        raise WeightsError(
+            f"weights file {path}: is {found} and not a file of tensors; give a pretrained "
+            "network's state_dict as a safetensors file or torch checkpoint"
+        )
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return without_prefix(load_file(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise WeightsError(
@@ -166,40 +146,29 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"weights file {path}: holds no plain tensors ({_first_line(error)}); give a "
             "safetensors file or a torch checkpoint of tensors"
         ) from error
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
+    while isinstance(content, Mapping):
+        inner = (content[key] for key in NESTED if isinstance(content.get(key), Mapping))
+        below = next(inner, None)
+        if below is None:
+            break
+        content = below
     if not isinstance(content, Mapping) or not all(isinstance(t, Tensor) for t in content.values()):
         raise WeightsError(
             f"weights file {path}: holds other things than named tensors; save the network's "
             "state_dict alone"
         )
-    return {str(name): tensor for name, tensor in content.items()}
+    return without_prefix({str(name): tensor for name, tensor in content.items()})
 
 
-def _silence() -> str:
-    """Why the hub can't be asked, empty where it answers; after `PATIENCE` seconds at most."""
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return "is switched off (HF_HUB_OFFLINE)"
-    found: list[str] = []
-
-    def ask() -> None:
-        request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
-        try:
-            with urllib.request.urlopen(request, timeout=PATIENCE):
-                found.append("")
-        except urllib.error.HTTPError:
-            found.append("")  # an answer, whatever it says
-        except OSError as error:
-            found.append(f"can't be reached ({getattr(error, 'reason', None) or error})")
-
-    # A thread, for looking a name up knows no time limit.
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(PATIENCE)
-    return found[0] if found else f"gave no answer in {PATIENCE:g} seconds"
+def without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`tensors` without the `PREFIXES` that all of their names have, one after the other."""
+    stripped = dict(tensors)
+    while stripped:
+        prefix = next((p for p in PREFIXES if all(n.startswith(p) for n in stripped)), None)
+        if prefix is None:
+            break
+        stripped = {name.removeprefix(prefix): tensor for name, tensor in stripped.items()}
+    return stripped
 
 
 def _ways(name: str) -> str:

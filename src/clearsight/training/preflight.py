@@ -1,58 +1,53 @@
-"""The pre-flight check: one batch goes through the model before hours do.
+"""The pre-flight check: a few images are looked at, and go through the model, before hours do.
 
-It looks for mistakes that leave training running but learning nothing: pixels scaled twice or not
-at all, features that do not tell images apart, a head that starts far from guessing.
+It looks for mistakes that leave training running but learning nothing: damaged pixels, shuffled
+labels, pixels scaled twice or for other weights, features that do not tell images apart, a head
+that starts far from guessing.
 """
 
 import math
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
 from clearsight.errors import TrainingError, UsageError
 from clearsight.explanation.cam import SMALLEST_MAP, choose_layer
 from clearsight.models.classifier import Classifier
-from clearsight.models.modes import evaluating
+from clearsight.models.modes import BATCH_NORMS, evaluating, keeping_statistics
+from clearsight.models.preprocess import Expectation
 from clearsight.models.stages import final_map, stages
+from clearsight.training.findings import Finding
+from clearsight.training.image_checks import check_images
+from clearsight.training.normalisation import check_normalisation
+from clearsight.training.trial import check_steps
 
 IMAGES = 16  # enough to see a spread, and few enough for a large network on two cores
-FLAT = 0.02  # standard deviation of pixels, 0–1, under which images are one constant
+TOLERANCE = 0.02  # of what enters, relative to its size
 SPREAD = 0.03  # of features over images, relative to their size
 # How far from ln(classes) the first loss may be: nats at least, and as a multiple of it. A deep
 # residual network's random features are large: ResNet-110 starts at 5.9 on ten classes.
 BAND_LEARNT, BAND_RANDOM = (1.5, 0.5), (4.0, 2.0)
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What the check found: `kind` is input, features, loss or map; an `error` stops the run."""
-
-    level: Literal["error", "warning"]
-    kind: Literal["input", "features", "loss", "map"]
-    message: str
-
-
 def check_run(
-    model: Classifier, images: ImageSet, where: np.ndarray, *, force: bool
+    model: Classifier, config: Config, images: ImageSet, indices: np.ndarray, *, force: bool
 ) -> list[Finding]:
-    """`preflight` on a few of a run's training images, at positions `where` (int64 [N]).
+    """Checks a run's training images, at `indices` (int64 [N]), its model, and both together.
 
-    Raises `TrainingError` with what is wrong and the remedy, unless `force`d.
+    Raises `ConfigError` where the model can't take a step, and `TrainingError` with what is wrong
+    and the remedy, unless `force`d.
     """
-    some = where[np.linspace(0, len(where) - 1, min(IMAGES, len(where)), dtype=np.int64)]
+    few = indices[np.linspace(0, len(indices) - 1, min(IMAGES, len(indices)), dtype=np.int64)]
     device = model.preprocess.mean.device
-    found = preflight(
-        model,
-        torch.from_numpy(images.images[some]).to(device),
-        torch.from_numpy(images.labels[some]).to(device),
-    )
+    pixels = torch.from_numpy(images.images[few]).to(device)
+    labels = torch.from_numpy(images.labels[few]).to(device)
+    check_steps(model, config, pixels[:2], len(indices))
+    found = check_images(images.images, images.labels, indices, images.classes)
+    found += preflight(model, pixels, labels)
     errors = [finding.message for finding in found if finding.level == "error"]
     if errors and not force:
         raise TrainingError(
@@ -64,23 +59,15 @@ def check_run(
 
 @torch.no_grad()
 def preflight(
-    model: Classifier,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    fresh_head: bool = True,
-    expects: tuple[Sequence[float], Sequence[float]] | None = None,
+    model: Classifier, images: Tensor, labels: Tensor, *, fresh_head: bool = True
 ) -> list[Finding]:
     """Sends `images` (uint8 [N, H, W, 3], N ≥ 2, a few dozen) with `labels` (int64 [N]) through.
 
-    `expects`: mean and standard deviation, of pixels divided by 255, by which the backbone's
-    weights want pixels normalised; default: those of the model's first layer. The loss is looked
-    at where the head is fresh. A backbone without pretrained weights runs on the batch's own
-    statistics, as in training. The model is left as it was.
+    What enters the backbone is compared with what `model.expects` (default: its first layer's own
+    mean and standard deviation). The loss is looked at where the head is fresh. A backbone without
+    pretrained weights runs on the batch's own statistics, as in training. The model is left as it
+    was.
     """
-    if expects is None:
-        layer = model.preprocess
-        expects = layer.mean.flatten().tolist(), layer.std.flatten().tolist()
     entering: list[Tensor] = []
     features: list[Tensor] = []
 
@@ -88,40 +75,49 @@ def preflight(
         entering.append(arguments[0])
         features.append(output)
 
-    with _prepared(model):
+    with evaluating(model), keeping_statistics(model):
+        for module in model.modules():
+            if model.origin is None and isinstance(module, BATCH_NORMS):
+                module.train()
         handle = model.backbone.register_forward_hook(keep)
         try:
             logits = model(images)
         finally:
             handle.remove()
-    found = [check_input(entering[0], images, expects), check_features(features[0])]
+    pixels = model.preprocess.resampled(images)
+    found = [
+        check_input(entering[0], pixels, expected(model)) or check_normalisation(model, images),
+        check_features(features[0]),
+    ]
     if fresh_head:
         found.append(check_loss(logits, labels, random=model.origin is None))
     found.append(check_map(model, images[:1]))
     return [finding for finding in found if finding is not None]
 
 
-def check_input(
-    entering: Tensor, images: Tensor, expects: tuple[Sequence[float], Sequence[float]]
-) -> Finding | None:
-    """Compares what enters the backbone, [N, 3, S, S], with the pixels normalised once."""
-    pixels = images.float() / 255.0
-    if pixels.std() < FLAT:
-        top = int(images.max())
-        cause = "they look scaled to 0–1 before they were stored" if top <= 1 else "look at them"
-        return Finding(
-            "error",
-            "input",
-            f"the images hardly have contrast: pixels from {int(images.min())} to {top} of 255, "
-            f"standard deviation {float(images.float().std()):.2g}; {cause}, give pixels from 0 "
-            "to 255",
-        )
-    mean, std = (torch.tensor(list(v), device=pixels.device) for v in expects)
-    wanted_mean, wanted_spread = _statistics(((pixels - mean) / std).permute(0, 3, 1, 2))
+def expected(model: Classifier) -> Expectation:
+    """What the model's weights expect; what its first layer says where nothing else does."""
+    layer = model.preprocess
+    return model.expects or Expectation(
+        mean=tuple(layer.mean.flatten().tolist()),
+        std=tuple(layer.std.flatten().tolist()),
+        channel_order=layer.channel_order,
+    )
+
+
+def check_input(entering: Tensor, pixels: Tensor, expects: Expectation) -> Finding | None:
+    """Compares what enters the backbone with `pixels` normalised as its weights expect.
+
+    Both are [N, 3, S, S], `pixels` RGB from 0 to 255 and resampled already: what resampling takes
+    away from fine patterns is missing on both sides.
+    """
+    wanted = expects.normalised(pixels)
     found_mean, found_spread = _statistics(entering.float())
-    ratio = found_spread / wanted_spread
-    if 0.7 < ratio < 1.4 and abs(found_mean - wanted_mean) < 0.5:
+    wanted_mean, wanted_spread = _statistics(wanted)
+    difference = float((entering.float() - wanted).square().mean().sqrt())
+    if difference <= TOLERANCE * float(wanted.square().mean().sqrt()):
         return None
+    ratio = found_spread / max(wanted_spread, 1e-12)
     seen = (
         f"what enters the backbone has mean {found_mean:.3g} and spread {found_spread:.2g}, its "
         f"weights expect {wanted_mean:.3g} and {wanted_spread:.2g}"
@@ -133,6 +129,8 @@ def check_input(
         )
     elif 0.5 < ratio / 255 < 2:
         seen += ": pixels were left at 0–255; divide them by 255 before they are normalised"
+    elif 0.9 < ratio < 1.1 and abs(found_mean - wanted_mean) < 0.1:
+        seen += "; the values differ all the same: check the order of the channels"
     else:
         seen += "; normalise pixels as the weights' own preprocessing does, and nowhere else"
     return Finding("error", "input", seen)
@@ -184,7 +182,9 @@ def check_map(model: Classifier, image: Tensor) -> Finding | None:
     size = final_map(model, image)
     if size is not None and min(size) >= SMALLEST_MAP:
         return None
-    shown = "has no map" if size is None else f"has a map of {size[0]} × {size[1]}"
+    shown = "gives no map"
+    if size is not None:
+        shown = f"has a map of {size[0]} × {size[1]}, too small for a heatmap"
     try:
         layer = choose_layer(model, tuple(image.shape[1:]))
     except UsageError:
@@ -200,27 +200,10 @@ def check_map(model: Classifier, image: Tensor) -> Finding | None:
     return Finding(
         "warning",
         "map",
-        f"the last stage {shown}, too small for a heatmap; {use} ({larger} a larger one)",
+        f"the last stage {shown}; {use} ({larger} a larger one)",
     )
 
 
 def _statistics(x: Tensor) -> tuple[float, float]:
     """Mean of [N, 3, H, W], and the mean of its channels' standard deviations."""
     return float(x.mean()), float(x.std((0, 2, 3)).mean())
-
-
-@contextmanager
-def _prepared(model: Classifier) -> Generator[None]:
-    """Eval mode; where nothing was learnt yet, batch norms take the batch's statistics instead."""
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    kept = [{name: buffer.clone() for name, buffer in norm.named_buffers()} for norm in norms]
-    with evaluating(model):
-        if model.origin is None:
-            for norm in norms:
-                norm.train()
-        try:
-            yield
-        finally:
-            for norm, buffers in zip(norms, kept, strict=True):
-                for name, buffer in norm.named_buffers():
-                    buffer.copy_(buffers[name])

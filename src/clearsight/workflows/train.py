@@ -23,7 +23,8 @@ from clearsight.runtime.environment import environment
 from clearsight.tracking.numbers import Seeds
 from clearsight.tracking.tracker import check_installed, tracked
 from clearsight.training.advice import few_images
-from clearsight.training.preflight import Finding, check_run
+from clearsight.training.findings import Finding
+from clearsight.training.preflight import check_run
 from clearsight.training.train import new_classifier, train_model
 from clearsight.workflows.evaluate import measure
 from clearsight.workflows.explain import explain_measured
@@ -52,7 +53,7 @@ def train(
     images = images or load_data(config, data_dir, progress)
     parts = split(images, config.data)
     model = new_classifier(config, images, parts)
-    findings = check_run(model, images, parts.train, force=force)
+    findings = check_run(model, config, images, parts.train, force=force)
     for finding in findings:
         progress.say(f"pre-flight {finding.level}: {finding.message}")
     if advice := few_images(model, len(parts.train)):

@@ -1,0 +1,152 @@
+"""Files of the model hub: a failure is named within seconds, a download may take its time."""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from clearsight.errors import WeightsError
+
+PATIENCE = 4.5  # seconds without an answer, or without a byte, after which the hub is given up
+BLOCK = 1 << 16  # bytes between two signs of progress
+
+Result = TypeVar("Result")
+
+
+def fetch(repository: str, files: Sequence[str]) -> Path:
+    """The first of `files` that the hub's `repository` holds, in the hub's own cache.
+
+    It is downloaded where it is not there yet. Raises `WeightsError`, whose message is the reason
+    alone, within `PATIENCE` seconds after the hub's last sign of life.
+    """
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    cached = [huggingface_hub.try_to_load_from_cache(repository, file) for file in files]
+    path = next((found for found in cached if isinstance(found, str)), None)
+    if path is not None:
+        return Path(path)
+    if constants.HF_HUB_OFFLINE:
+        raise WeightsError("the model hub is switched off (HF_HUB_OFFLINE)")
+    file = next((file for file in files if _is_there(repository, file)), None)
+    if file is None:
+        raise WeightsError(f"{repository} on the model hub holds neither of {', '.join(files)}")
+    return _download(repository, file)
+
+
+def _is_there(repository: str, file: str) -> bool:
+    import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError
+
+    url = huggingface_hub.hf_hub_url(repository, file)
+    try:
+        _watched(
+            lambda _: huggingface_hub.get_hf_file_metadata(url, timeout=PATIENCE),
+            f"gave no answer in {PATIENCE:g} seconds",
+        )
+    except WeightsError as error:
+        if isinstance(error.__cause__, EntryNotFoundError):
+            return False
+        raise
+    return True
+
+
+def _download(repository: str, file: str) -> Path:
+    import huggingface_hub
+    from huggingface_hub.utils import tqdm
+
+    def work(advanced: Callable[[int], None]) -> str:
+        class Bar(tqdm):
+            def update(self, n: float | None = 1) -> bool | None:
+                advanced(int(n or 0))
+                return super().update(n)
+
+        return huggingface_hub.hf_hub_download(repository, file, tqdm_class=Bar)
+
+    with _small_blocks():
+        return Path(_watched(work, f"stalled while {file} was downloaded"))
+
+
+def _watched(work: Callable[[Callable[[int], None]], Result], silence: str) -> Result:
+    """What `work` returns. It gets a function that takes the bytes it has got since the last call.
+
+    Raises `WeightsError` where the client fails, and, for it would try again for minutes, where
+    no new byte has come for `PATIENCE` seconds; `silence` then says what happened.
+    """
+    answers: queue.SimpleQueue[Result | Exception] = queue.SimpleQueue()
+    sign, got, most = time.monotonic(), 0, 0
+
+    def advanced(count: int) -> None:
+        nonlocal sign, got, most
+        got += count  # negative where the client begins again: that is no progress
+        if got > most:
+            sign, most = time.monotonic(), got
+
+    def run() -> None:
+        try:
+            answers.put(work(advanced))
+        except Exception as error:  # raised below, in the thread that waits
+            answers.put(error)
+
+    with _warnings() as warned:
+        # A thread, for looking a name up knows no time limit.
+        threading.Thread(target=run, daemon=True).start()
+        while True:
+            try:
+                answer = answers.get(timeout=max(0.0, PATIENCE - (time.monotonic() - sign)))
+                break
+            except queue.Empty:
+                if time.monotonic() - sign >= PATIENCE:
+                    reason = f" ({warned[-1]})" if warned else ""
+                    raise WeightsError(f"the model hub {silence}{reason}") from None
+    if isinstance(answer, Exception):
+        raise WeightsError(_reason(answer)) from answer
+    return answer
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong; the classes of the client's errors change with its HTTP library."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    if status in (401, 403):
+        return f"the model hub refuses access (status {status}: {first}); log in (`hf auth login`)"
+    if status is not None:
+        return f"the model hub answered with status {status} ({first}); try again later"
+    return f"the model hub can't be reached ({first})"
+
+
+@contextmanager
+def _warnings() -> Generator[list[str]]:
+    """First lines of the errors the client warns of meanwhile: why it tries again."""
+    found: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            message = record.getMessage()
+            if "error" in message.lower():  # the others say how long it waits
+                found.append(message.splitlines()[0])
+
+    logger, handler = logging.getLogger("huggingface_hub"), Keep(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield found
+    finally:
+        logger.removeHandler(handler)
+
+
+@contextmanager
+def _small_blocks() -> Generator[None]:
+    """Lets the client report its progress more often than every ten megabytes."""
+    from huggingface_hub import constants
+
+    changeable = cast(Any, constants)
+    before = changeable.DOWNLOAD_CHUNK_SIZE
+    changeable.DOWNLOAD_CHUNK_SIZE = BLOCK
+    try:
+        yield
+    finally:
+        changeable.DOWNLOAD_CHUNK_SIZE = before
