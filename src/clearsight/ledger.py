@@ -118,6 +118,7 @@ def _overview(run: Run) -> dict[str, Any]:
             return row | {"state": "trained" if run.last.is_dir() else "started"}
         evaluation = read_json(run.evaluation)
         row |= {"state": "exported" if run.bundle.is_dir() else "evaluated"}
+        row["seconds"] = sum(phase["seconds"] for phase in evaluation["phases"])
         return row | {key: evaluation[key] for key in ("split", "n", "tta", "accuracy")}
     except ClearsightError as error:
         return row | {"state": "unreadable", "problem": str(error)}

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import clearsight
 from clearsight.bundle.engines import batch_size, onnx_engine
 from clearsight.bundle.export import export
 from clearsight.bundle.format import read_bundle
-from clearsight.bundle.predict import Predictor, load
+from clearsight.bundle.predict import Failure, Prediction, Predictor, load
 from clearsight.errors import BundleError, DataError, UsageError
 from clearsight.models.factory import build
 from clearsight.models.preprocess import Preprocess
@@ -135,6 +136,69 @@ def test_a_damaged_or_missing_file_is_named(predictor: Predictor, tmp_path: Path
         predictor.predict([good, bad])
     with pytest.raises(DataError, match=r"missing\.png"):
         predictor.predict(tmp_path / "missing.png")
+
+
+def test_bad_files_give_failures_in_their_places_and_the_rest_goes_on(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    good, empty, text = (tmp_path / name for name in ("good.png", "empty.png", "text\n.png"))
+    Image.new("RGB", (40, 40)).save(good)
+    empty.touch()
+    text.write_text("no image")
+    names = [good, tmp_path / "missing.png", empty, text, tmp_path, str(good), "a\0b.png"]
+    found = list(predictor.stream(names * 40, errors="yield"))  # several batches of 100
+    assert len(found) == 280
+    assert [type(each) for each in found[:7]] == [Prediction, *[Failure] * 4, Prediction, Failure]
+    assert [each.file for each in found[:7]] == [os.fspath(name) for name in names]
+    reasons = [each.error for each in found[:7] if isinstance(each, Failure)]
+    assert reasons[0].startswith("can't be read (No such file or directory)")
+    assert reasons[1].startswith("is an empty file")
+    assert found[7:14] == found[:7]
+
+
+def test_a_batch_of_bad_files_only_gives_failures_only(predictor: Predictor) -> None:
+    found = list(predictor.stream(["missing.png"] * 3, errors="yield"))
+    assert [type(each) for each in found] == [Failure] * 3
+
+
+def test_an_error_comes_after_the_predictions_before_it(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    good = tmp_path / "good.png"
+    Image.new("RGB", (40, 40)).save(good)
+    stream = predictor.stream([good, good, tmp_path / "missing.png", good])
+    assert [next(stream).file for _ in range(2)] == [str(good)] * 2
+    with pytest.raises(DataError, match=r"missing\.png"):
+        next(stream)
+
+
+def test_memory_does_not_grow_with_the_number_of_images(predictor: Predictor) -> None:
+    pixels_of_one = np.zeros((64, 64, 3), np.uint8)
+
+    def images(n: int) -> Iterator[np.ndarray | str]:
+        yield "missing.png"
+        for _ in range(n):
+            yield pixels_of_one.copy()
+
+    def most_memory(n: int) -> int:
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in predictor.stream(images(n), errors="yield")) == n + 1
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    most_memory(200)
+    assert most_memory(2000) < 1.5 * most_memory(200)
+
+
+def test_wrong_pixels_are_wrong_use_also_where_bad_files_are_passed_over(
+    predictor: Predictor,
+) -> None:
+    with pytest.raises(UsageError, match="found an array float32"):
+        list(predictor.stream(np.zeros((1, 4, 4, 3), np.float32), errors="yield"))
+    with pytest.raises(UsageError, match="expected raise or yield"):
+        predictor.stream([], errors="ignore")
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,9 @@ def test_the_commands(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
         "registry", "promote", "pets", "2", "--as", "champion", "--if-better-than", "champion"
     )
     assert code == 0
-    assert "for information, test accuracy of version 1: 50.00 % (95 % interval 40.00 %" in text
+    assert (
+        "for information, test accuracy of version 1: 50.00 % (95 % interval 40.00–60.00 %" in text
+    )
     code, text = run(
         "registry", "promote", "pets", "1", "--as", "champion", "--if-better-than", "champion"
     )

@@ -12,6 +12,7 @@ from clearsight.cli import main
 from clearsight.config.describe import settings
 from clearsight.config.schema import Config
 from clearsight.errors import DataError
+from clearsight.files import write_json
 from clearsight.runs import create_run
 
 RECIPE = '[data]\nsource = "digits"\n[[phases]]\nepochs = 1\n'
@@ -60,6 +61,20 @@ def test_help_of_train_shows_every_field_of_the_configuration(
         ("train {recipe} --data.size", "--data.size: found no value"),
         ("train {recipe} --budget 5x", "training.budget: found '5x'"),
         ("train {recipe} --seed one", 'Invalid value for --seed: unable to convert "one"'),
+        (
+            "train {recipe} --epochs 3",
+            "a field of the recipe: write --phases.0.epochs.",
+        ),
+        ("train {recipe} --lr=0.1", "write --phases.0.lr."),
+        ("train --batch 64 {recipe}", "write --training.batch."),
+        ("train {recipe} --batch-size 64", "write --training.batch."),
+        ("train {recipe} --learning-rate 1", "write --phases.0.lr."),
+        ("train {recipe} --size 64", "write --data.size or --model.size."),
+        ("train {recipe} --weight-decay 1", "write --phases.0.weight_decay."),
+        ("train {recipe} --dta pets", "Did you mean --data?"),
+        ("train {recipe} --budget 5", "found '5', expected a duration with its unit"),
+        ("train {recipe} --training.budget=5", "found '5', expected a duration with its unit"),
+        ("demo --budget 5", "--budget: found '5', expected a duration with its unit"),
         ("train {recipe} --seeds 0", "--seeds: found 0"),
         ("train {recipe} --resume run", "--resume: found other settings beside it"),
         ("train nothing.toml", "recipe nothing.toml: can't be read"),
@@ -141,7 +156,10 @@ def test_recipes_lists_and_shows(capsys: pytest.CaptureFixture[str], recipe: str
     assert table["phases"][0]["epochs"] == 1.0
 
 
-def test_runs_lists_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_lists_folders(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     assert main(["runs", str(tmp_path)]) == 0
     assert "no runs in" in capsys.readouterr().out
     create_run(tmp_path / "first", Config(name="resnet20"), ENVIRONMENT)
@@ -152,3 +170,42 @@ def test_runs_lists_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["runs", str(tmp_path), "--json"]) == 0
     [entry] = json.loads(capsys.readouterr().out)["runs"]
     assert entry["state"] == "started"
+
+
+def test_runs_in_a_terminal_of_80_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+    for name, n, value in (("20260102-transfer-8000-s0", 10_000, 1.0), ("a", 20, 0.05)):
+        run = create_run(Path("runs") / name, Config(name="transfer"), ENVIRONMENT)
+        accuracy = {"value": value, "low": 0.05, "high": value}
+        write_json(
+            run.evaluation,
+            {"split": "test", "n": n, "tta": "flip", "accuracy": accuracy,
+             "phases": [{"seconds": 40}, {"seconds": 3600}]},
+        )  # fmt: skip
+    assert main(["runs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    head, first, second = lines
+    assert head.split()[0] == "run"
+    assert "100.00 %  5.00–100.00 %" in first
+    assert "5.00 %    5.00–5.00 %" in second
+    # Numbers end below each other.
+    assert first.index(" %") == second.index(" %")
+    assert "1:00:40" in first
+
+
+def test_runs_of_no_folder_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", str(tmp_path / "nosuch")]) == 1
+    assert "nosuch: no such folder" in capsys.readouterr().err
+
+
+def test_recipes_fit_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["recipes"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clearsight.bundle.predict import Prediction
+from clearsight.bundle.predict import Failure, Prediction
 from clearsight.cli import output
 from clearsight.files import write_json
 from clearsight.runs import Run
@@ -21,6 +21,7 @@ EVALUATION = {
 
 PREDICTIONS = [
     Prediction("a, b.png", "cat", 0.75, {"cat": 0.75, "dog": 0.25}),
+    Failure("b\n.png", "is an empty file"),
     Prediction("c.png", "dog", 0.5, {"cat": 0.5, "dog": 0.5}),
 ]
 
@@ -28,17 +29,19 @@ PREDICTIONS = [
 def test_an_evaluation_says_accuracy_with_interval_n_and_views() -> None:
     first, plain, target, _, phase, pairs = output.evaluation_lines(EVALUATION)
     assert first == (
-        "test accuracy 94.06 % (95 % interval 93.58 % to 94.51 %, n = 10,000, "
+        "test accuracy 94.06 % (95 % interval 93.58–94.51 %, n = 10,000, "
         "test-time augmentation flip)"
     )
-    assert plain == "without test-time augmentation 93.00 %"
-    assert target == "target 94.00 % reached by 0.06 points"
+    assert plain == ("one view per image, as in `predict`: 93.00 % (95 % interval 92.00–94.00 %)")
+    assert target == (
+        "target 94.00 % reached by 0.06 percentage points, but the interval extends below it"
+    )
     assert phase == "phase train: 8 epochs in 2:05 (all steps done)"
     assert pairs == "most frequent confusions: cat as dog 61×"
 
 
 def test_predictions_as_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    output.show_predictions(PREDICTIONS, "json")
+    assert output.show_predictions(PREDICTIONS, "json", ["cat", "dog"]) == 1
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert rows[0] == {
         "file": "a, b.png",
@@ -46,20 +49,36 @@ def test_predictions_as_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "probability": 0.75,
         "probabilities": {"cat": 0.75, "dog": 0.25},
     }
-    assert len(rows) == 2
+    assert rows[1] == {"file": "b\n.png", "error": "is an empty file"}
+    assert len(rows) == 3
 
 
 def test_predictions_as_csv(capsys: pytest.CaptureFixture[str]) -> None:
-    output.show_predictions(PREDICTIONS, "csv")
-    head, first, second = csv.reader(io.StringIO(capsys.readouterr().out))
-    assert head == ["file", "label", "probability", "p_cat", "p_dog"]
-    assert first == ["a, b.png", "cat", "0.75", "0.75", "0.25"]
-    assert second[1] == "dog"
+    assert output.show_predictions(PREDICTIONS, "csv", ["cat", "dog"]) == 1
+    head, first, second, third = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert head == ["file", "label", "probability", "p_cat", "p_dog", "error"]
+    assert first == ["a, b.png", "cat", "0.75", "0.75", "0.25", ""]
+    assert second == ["b\n.png", "", "", "", "", "is an empty file"]
+    assert third[1] == "dog"
 
 
 def test_predictions_as_text(capsys: pytest.CaptureFixture[str]) -> None:
-    output.show_predictions(PREDICTIONS, "text")
-    assert capsys.readouterr().out == "a, b.png  cat  75.00 %\nc.png  dog  50.00 %\n"
+    assert output.show_predictions(PREDICTIONS, "text", ["cat", "dog"]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "a, b.png  cat  75.00 %",
+        "b\\n.png  error: is an empty file",
+        "c.png  dog  50.00 %",
+    ]
+
+
+def test_csv_has_its_header_also_where_every_file_is_bad(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert output.show_predictions([Failure("x.png", "is missing")], "csv", ["cat", "dog"]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "file,label,probability,p_cat,p_dog,error",
+        "x.png,,,,,is missing",
+    ]
 
 
 def test_json_refuses_what_is_no_number() -> None:

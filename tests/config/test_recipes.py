@@ -127,10 +127,16 @@ def test_every_field_has_a_meaning_in_the_help() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("5m", 300), ("1.5h", 5400), ("12", 12), (7, 7)]
+    ("text", "seconds"), [("90s", 90), ("5m", 300), ("1.5h", 5400), ("12 s", 12), (7, 7)]
 )
 def test_durations(text: str | float, seconds: float) -> None:
     assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["5", "1.5", "5 x", "", "-1s"])
+def test_a_duration_as_text_has_its_unit(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected a duration with its unit, such as 90s, 5m"):
+        parse_duration(text)
 
 
 def test_a_bool_is_no_number() -> None:

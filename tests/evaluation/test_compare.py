@@ -1,11 +1,12 @@
 """Paired comparison: known p-values and intervals, refusals, and the sentence at the end."""
 
-from math import sqrt
+from dataclasses import replace
+from fractions import Fraction
+from math import comb, sqrt
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 
 from clearsight.config.schema import Config, DataConfig
 from clearsight.errors import RunError, UsageError
@@ -29,7 +30,11 @@ def predictions(right: list[int], labels: list[int], ids: str | None = None) -> 
     predicted = np.where(np.array(right) == 1, labels, 1 - np.array(labels))
     probabilities = np.eye(2, dtype=np.float32)[predicted]
     return Predictions(
-        ids=names, labels=np.array(labels), probabilities=probabilities, classes=CLASSES
+        ids=names,
+        files=np.full(len(names), ""),
+        labels=np.array(labels),
+        probabilities=probabilities,
+        classes=CLASSES,
     )
 
 
@@ -37,9 +42,19 @@ def measured_run(path: Path, each: Predictions, part: str = "test") -> Run:
     run = create_run(path, Config(data=DataConfig(source="pets")), {})
     ids, labels = each.ids.tolist(), each.labels.tolist()
     accuracy = {"value": 0.5, "low": 0.2, "high": 0.8}
-    write_json(run.evaluation, {"split": part, "tta": "none", "accuracy": accuracy})
+    write_json(
+        run.evaluation,
+        {
+            "split": part,
+            "tta": "none",
+            "accuracy": accuracy,
+            "phases": [{"seconds": 61.5}, {"seconds": 2}],
+        },
+    )
     write_json(run.split, {"parts": {part: {"ids": ids, "labels": labels}}})
-    write_predictions(run.predictions, each.ids, each.labels, each.probabilities, each.classes)
+    write_predictions(
+        run.predictions, each.ids, each.labels, each.probabilities, each.classes, each.files
+    )
     return run
 
 
@@ -58,9 +73,10 @@ def test_mcnemar_by_hand(only_a: int, only_b: int, p: float) -> None:
 
 
 @pytest.mark.parametrize(("only_a", "only_b"), [(12, 30), (150, 199), (2500, 2600), (0, 3000)])
-def test_mcnemar_is_the_exact_binomial_test(only_a: int, only_b: int) -> None:
-    expected = binomtest(only_a, only_a + only_b, 0.5).pvalue
-    assert mcnemar(only_a, only_b) == pytest.approx(expected, rel=1e-9)
+def test_mcnemar_is_twice_the_tail_of_the_binomial(only_a: int, only_b: int) -> None:
+    n = only_a + only_b
+    tail = sum(Fraction(comb(n, k), 2**n) for k in range(min(only_a, only_b) + 1))
+    assert mcnemar(only_a, only_b) == pytest.approx(float(2 * tail), rel=1e-9)
     assert mcnemar(only_b, only_a) == mcnemar(only_a, only_b)
 
 
@@ -139,14 +155,14 @@ def test_predictions_are_paired_by_id_whatever_their_order() -> None:
         (predictions([1, 1], [0, 0], ids="ab"), "labels of 1 images differ: b is 'dog' and 'cat'"),
         (
             Predictions(
-                ids=np.array(["a", "b"]), labels=np.array([0, 1]),
+                ids=np.array(["a", "b"]), files=np.array(["", ""]), labels=np.array([0, 1]),
                 probabilities=np.eye(2, dtype=np.float32), classes=("cat", "bird"),
             ),
             "class lists differ: class 1 is 'dog' and 'bird'",
         ),
         (
             Predictions(
-                ids=np.array(["a", "b"]), labels=np.array([0, 1]),
+                ids=np.array(["a", "b"]), files=np.array(["", ""]), labels=np.array([0, 1]),
                 probabilities=np.eye(3, dtype=np.float32)[:2], classes=(*CLASSES, "bird"),
             ),
             "class lists differ: 2 and 3 classes",
@@ -210,4 +226,16 @@ def test_the_sentence_says_whether_the_difference_is_real(tmp_path: Path) -> Non
     assert far["p_adjusted"] == pytest.approx(2 * far["p_value"])
     assert "p = 0.004, adjusted for 2 comparisons" in far["sentence"]
     assert [row["run"] for row in result["runs"]] == [str(r.path) for r in (best, same, worst)]
+    assert [row["seconds"] for row in result["runs"]] == [63.5] * 3
     assert result["n"] == 20
+
+
+def test_images_are_named_by_their_files_where_either_run_knows_them() -> None:
+    known = replace(
+        predictions([0, 1, 1], [0, 1, 0], ids="bca"), files=np.array(["b.png", "c.png", ""])
+    )
+    unknown = predictions([1, 0, 1], [0, 1, 0], ids="bca")
+    for a, b, only_a, only_b in ((known, unknown, "c", "b"), (unknown, known, "b", "c")):
+        found = compare_predictions(a, b)
+        assert (found["only_a_ids"], found["only_a_files"]) == ([only_a], [f"{only_a}.png"])
+        assert (found["only_b_ids"], found["only_b_files"]) == ([only_b], [f"{only_b}.png"])

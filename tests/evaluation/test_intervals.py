@@ -3,7 +3,7 @@
 import pytest
 
 from clearsight.errors import UsageError
-from clearsight.evaluation.intervals import wilson
+from clearsight.evaluation.intervals import accuracy_interval, wilson
 
 
 def test_against_the_formula_by_hand() -> None:
@@ -42,3 +42,9 @@ def test_counts_that_can_not_be_are_refused(correct: int, n: int) -> None:
 def test_confidence_is_a_fraction(confidence: float) -> None:
     with pytest.raises(UsageError, match="confidence"):
         wilson(1, 2, confidence)
+
+
+def test_an_accuracy_as_json_keeps_it() -> None:
+    assert accuracy_interval(8, 10) == pytest.approx(
+        {"value": 0.8, "low": 0.490162, "high": 0.943318}, abs=2e-6
+    )

@@ -10,10 +10,9 @@ from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_
 from torch import Tensor, nn
 
 from clearsight.errors import ClearsightError, UsageError
+from clearsight.evaluation.confusion import class_scores, confusion_counts, most_confused
 from clearsight.evaluation.metrics import (
     batch_size,
-    class_scores,
-    confusion_counts,
     cross_entropy,
     evaluate_probabilities,
     predict_both,
@@ -262,7 +261,9 @@ def test_accuracy_without_test_time_augmentation_stands_beside() -> None:
 
 
 def test_a_class_without_images_has_zeros_and_no_nan() -> None:
-    scores = class_scores(np.array([[3, 1, 0], [0, 0, 0], [0, 0, 2]]))
+    # Of a three are right and one is taken for b, which has none; both of c are right.
+    labels, predicted = np.array([0, 0, 0, 0, 2, 2]), np.array([0, 0, 0, 1, 2, 2])
+    scores = class_scores(labels, predicted, 3)
     assert scores["precision"].tolist() == [1.0, 0.0, 1.0]
     assert scores["recall"].tolist() == [0.75, 0.0, 1.0]
     assert scores["f1"].tolist() == [pytest.approx(6 / 7), 0.0, 1.0]
@@ -278,6 +279,34 @@ def test_equal_pairs_stay_in_the_order_of_the_classes() -> None:
     ]  # fmt: skip
 
 
+def test_above_200_classes_the_pairs_stand_for_the_matrix() -> None:
+    """So many classes that a matrix of them would be 19 GB."""
+    k = 50_000
+    labels = np.array([7, 7, 7, 49_999])
+    predicted = np.array([7, 3, 3, 0])
+    probabilities = np.zeros((4, k), np.float32)
+    probabilities[np.arange(4), predicted] = 1
+    evaluation = evaluate_probabilities(
+        probabilities, labels, [f"c{i}" for i in range(k)], split="test", tta="none", target=None,
+        phases=[],
+    )  # fmt: skip
+    assert evaluation["confusion"] is None
+    assert evaluation["pairs"] == [
+        {"true": "c7", "predicted": "c3", "count": 2},
+        {"true": "c49999", "predicted": "c0", "count": 1},
+    ]
+    assert evaluation["per_class"][7] == {
+        "name": "c7", "precision": 1.0, "recall": 1 / 3, "f1": 0.5, "support": 3,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("n", "expected"), [(2, [0, 4]), (3, [0, 2, 4]), (9, [0, 1, 2, 3, 4])])
+def test_the_most_confused_classes(n: int, expected: list[int]) -> None:
+    # 4 as 0 three times, 2 as 4 twice, 1 as 3 once; 5 is always right.
+    labels, predicted = np.array([4, 4, 4, 2, 2, 1, 5]), np.array([0, 0, 0, 4, 4, 3, 5])
+    assert most_confused(labels, predicted, 6, n).tolist() == expected
+
+
 def test_a_probability_of_zero_costs_a_finite_loss() -> None:
     assert cross_entropy(np.array([[0.0, 1.0]]), np.array([0])) == pytest.approx(87.34, abs=0.01)
 
@@ -291,7 +320,7 @@ def test_agrees_with_scikit_learn(seed: int) -> None:
     confusion = confusion_counts(labels, predicted, 8)
     np.testing.assert_array_equal(confusion, confusion_matrix(labels, predicted, labels=range(8)))
     expected = precision_recall_fscore_support(labels, predicted, labels=range(8), zero_division=0)
-    for values, oracle in zip(class_scores(confusion).values(), expected, strict=False):
+    for values, oracle in zip(class_scores(labels, predicted, 8).values(), expected, strict=False):
         np.testing.assert_allclose(values, oracle)
     exact = probabilities.astype(np.float64)
     oracle = log_loss(labels, exact / exact.sum(1, keepdims=True), labels=range(8))

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from clearsight.errors import RunError, UsageError
-from clearsight.evaluation.predictions import read_predictions, write_predictions
+from clearsight.evaluation.predictions import read_predictions, without_files, write_predictions
 
 IDS = np.array(["ab12", "ab12-2"], dtype="S72")
 LABELS = np.array([1, 0])
@@ -34,6 +34,37 @@ def test_reads_back_what_was_written(tmp_path: Path) -> None:
     assert predictions.probabilities.dtype == np.float32
     np.testing.assert_array_equal(predictions.probabilities, PROBABILITIES)
     assert predictions.classes == ("cat", "p_dog")
+
+
+def test_files_stand_beside_the_ids_and_old_files_have_none(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.parquet"
+    files = np.array(["cat/\udcff.png", ""])
+    write_predictions(path, IDS, LABELS, PROBABILITIES, ("file", "label"), files)
+    names = pq.read_table(path).column_names
+    assert names == ["id", "file", "label", "p_file", "p_label"]
+    assert read_predictions(path).files.tolist() == ["cat/\\udcff.png", ""]
+    assert read_predictions(path).classes == ("file", "label")
+    for unknown in (None, np.array(["", ""])):
+        write_predictions(path, IDS, LABELS, PROBABILITIES, "xy", unknown)
+        assert pq.read_table(path).column_names == ["id", "label", "p_x", "p_y"]
+        assert read_predictions(path).files.tolist() == ["", ""]
+
+
+def test_a_bundle_gets_no_names_of_files(tmp_path: Path) -> None:
+    path, plain = tmp_path / "named.parquet", tmp_path / "plain.parquet"
+    write_predictions(path, IDS, LABELS, PROBABILITIES, "xy", ["secret/1.png", "secret/2.png"])
+    write_predictions(plain, IDS, LABELS, PROBABILITIES, "xy")
+    assert b"secret" not in without_files(path)
+    assert without_files(plain) == plain.read_bytes()
+    path.write_bytes(without_files(path))
+    assert read_predictions(path).ids.tolist() == ["ab12", "ab12-2"]
+
+
+def test_mistakes_come_most_confident_first(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.parquet"
+    rows = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.99, 0.01]])
+    write_predictions(path, np.array(list("abcd")), np.array([0, 1, 0, 1]), rows, "xy")
+    assert read_predictions(path).mistakes().tolist() == [3, 2, 1]
 
 
 def test_same_predictions_same_bytes(tmp_path: Path) -> None:

@@ -1,18 +1,27 @@
 """The report of a run holds everything itself, whatever the run has so far."""
 
 import base64
+import io
 import re
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from clearsight.config.schema import Config
+from clearsight.config.recipes import to_toml
+from clearsight.config.schema import Config, PhaseConfig
+from clearsight.data.images import ImageSet
+from clearsight.data.splits import Split
 from clearsight.evaluation.metrics import evaluate_probabilities
+from clearsight.evaluation.predictions import write_predictions
 from clearsight.evaluation.report import write_report
-from clearsight.figures.evaluation import worst_mistakes
+from clearsight.figures.evaluation import per_class, worst_mistakes
+from clearsight.figures.run import draw_data, draw_evaluation
 from clearsight.figures.save import save
+from clearsight.figures.style import new_figure, styled
 from clearsight.files import write_csv, write_json
 from clearsight.runs import Run, create_run
 
@@ -84,7 +93,7 @@ def text(run: Run) -> str:
 class Tags(HTMLParser):
     """Collects elements, and fails on wrong nesting."""
 
-    VOID = ("meta", "link", "img", "br")
+    VOID = ("meta", "link", "img", "source", "br")
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -234,3 +243,82 @@ def test_same_run_same_report(run: Run) -> None:
     measure(run)
     first = write_report(run).read_bytes()
     assert write_report(run).read_bytes() == first
+
+
+def test_a_dark_page_gets_dark_figures_with_their_pictures_as_they_are(run: Run) -> None:
+    with styled():
+        figure = new_figure(4, 2)
+        axes = figure.add_subplot(1, 2, 1)
+        axes.set_axis_off()
+        axes.imshow(np.full((8, 8, 3), (250, 120, 10), np.uint8))
+    save(figure, run.figures / "sample_images.png")
+    save(per_class([{"name": "a", "precision": 1, "recall": 1, "f1": 1}]), run.figures / "x.png")
+    tags = Tags(text(run))
+    (source,) = tags.named("source")
+    assert "prefers-color-scheme: dark" in str(source["media"])
+    light, dark = (
+        Image.open(io.BytesIO(base64.b64decode(str(data).partition(",")[2]))).convert("RGB")
+        for data in (tags.named("img")[0]["src"], source["srcset"])
+    )
+    assert light.getpixel((2, 2)) == (255, 255, 255)
+    assert max(dark.getpixel((2, 2))) < 30
+    middle = [k for k in range(light.width) if light.getpixel((k, 144)) == (250, 120, 10)]
+    assert len(middle) > 100
+    assert {dark.getpixel((k, 144)) for k in middle} == {(250, 120, 10)}
+    # A chart has no pictures in it: the page inverts it by itself.
+    assert [image.get("class") for image in tags.named("img")] == [None, "chart"]
+
+
+def test_plans_of_a_budgeted_run_stand_on_one_line(run: Run) -> None:
+    long = tuple((k, 1000 - k) for k in range(60))
+    phases = (PhaseConfig(name="a", plan=((0, 6), (1, 4))), PhaseConfig(name="b", plan=long))
+    run.recipe.write_text(to_toml(Config(phases=phases)), encoding="utf-8")
+    html = text(run)
+    assert "plan = [[0, 6], [1, 4]]\n" in html
+    assert "plan = [[0, 1000], [1, 999], … 56 more …, [58, 942], [59, 941]]\n" in html
+
+
+def test_the_worst_mistakes_are_listed_by_file(run: Run) -> None:
+    train(run)
+    measure(run, tta="none")
+    ids = np.array([f"{k:064}" for k in range(30)])
+    write_predictions(run.predictions, ids, LABELS, probabilities(3), CLASSES)
+    assert "The worst mistakes by their files" not in text(run)
+    files = [f"pets/cat/{k} & co.png" for k in range(30)]
+    write_predictions(run.predictions, ids, LABELS, probabilities(3), CLASSES, files)
+    html = text(run)
+    for k in range(3):
+        assert f"<code>pets/cat/{k} &amp; co.png</code>" in html
+    assert "pets/cat/3 &amp;" not in html
+
+
+def test_of_many_classes_the_page_shows_the_worst_and_the_best_and_stays_small(run: Run) -> None:
+    """As a training on 1,000 classes of 4 images draws and reports it."""
+    k = 1000
+    rng = np.random.default_rng(0)
+    labels = np.arange(4 * k) % k
+    predicted = np.where(rng.random(4 * k) < 0.5, labels, rng.integers(0, k, 4 * k))
+    shares = np.eye(k, dtype=np.float32)[predicted]
+    names = [f"species {i:04}" for i in range(k)]
+    evaluation = evaluate_probabilities(
+        shares, labels, names, split="test", tta="none", target=None, phases=[]
+    )
+    write_json(run.evaluation, evaluation)
+    pixels = rng.integers(0, 256, (4 * k, 32, 32, 3), dtype=np.uint8)
+    images = ImageSet(
+        images=pixels, labels=labels, classes=tuple(names), ids=labels.astype("S72"),
+        parts=np.full(4 * k, ""), name="many",
+    )  # fmt: skip
+    indices = np.arange(4 * k)
+    parts = Split(
+        train=indices[: 2 * k], validation=indices[2 * k : 3 * k], test=indices[3 * k :], sources={}
+    )
+    started = time.process_time()
+    draw_data(run.figures, images, parts)
+    assert time.process_time() - started < 10
+    draw_evaluation(run, evaluation, pixels, labels, shares)
+    html = text(run)
+    assert "the worst and the best 20 of 1,000 classes by F1" in html
+    assert len(re.findall(r'<tr><th scope="row">species', html)) == 40 + 15  # and the confusions
+    assert run.report.stat().st_size < 5_000_000
+    assert run.evaluation.stat().st_size < 1_000_000

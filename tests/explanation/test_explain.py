@@ -127,15 +127,24 @@ def test_a_run_whose_model_gives_no_map_gets_figures_that_say_why(
         explain_run(model.eval(), *given, layer="head")
 
 
-def test_a_damaged_own_image_is_named_and_nothing_is_written(
+def test_a_damaged_own_image_is_named_and_the_figures_before_it_stay(
     model: Classifier, tmp_path: Path
 ) -> None:
-    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    good, bad, later = (tmp_path / f"{name}.png" for name in ("good", "bad", "later"))
     Image.new("RGB", (32, 32)).save(good)
     bad.write_bytes(good.read_bytes()[:40])
+    Image.new("RGB", (32, 32)).save(later)
+    files, out = [good, bad, later], tmp_path / "out"
     with pytest.raises(DataError, match=r"bad\.png"):
-        explain_images(model, [good, bad], size=32, fit="letterbox", out=tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+        explain_images(model, files, size=32, fit="letterbox", out=out)
+    assert [path.name for path in out.iterdir()] == ["good_gradcam.png"]
+    errors: dict[Path, str] = {}
+    written = explain_images(
+        model, files, size=32, fit="letterbox", out=out, on_error=errors.__setitem__
+    )
+    assert [path.name for path in written] == ["good_gradcam.png", "later_gradcam.png"]
+    assert list(errors) == [bad]
+    assert errors[bad].startswith("can't be decoded")
 
 
 def test_no_image_at_all_is_wrong_use(model: Classifier, tmp_path: Path) -> None:

@@ -24,16 +24,40 @@ def names(k: int) -> list[str]:
 def test_one_sample_of_each_class_in_order(k: int, tmp_path) -> None:
     images, labels = noise(3 * k), np.arange(3 * k) % k
     figure = sample_images(images, labels, names(k))
-    assert [axes.get_title() for axes in figure.axes] == names(k)
-    for axes, image in zip(figure.axes, images, strict=False):
-        assert np.array_equal(axes.images[0].get_array(), image)
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == names(k)
+    for shown, image in zip(axes.images, images[:k], strict=True):
+        assert np.array_equal(shown.get_array(), image)
     save(figure, tmp_path / "samples.png")
+
+
+def test_of_many_classes_some_show_a_sample(tmp_path) -> None:
+    figure = sample_images(noise(1000), np.arange(1000), names(1000))
+    assert figure.get_suptitle() == "One image each of 40 of the 1,000 classes"
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert len(texts) == 40
+    assert (texts[0], texts[-1]) == ("class_0", "class_999")
+    save(figure, tmp_path / "samples.png")
+
+
+def test_of_many_classes_the_counts_are_sorted_and_the_extremes_named(tmp_path) -> None:
+    counts = {"train": [5] * 2100, "test": [2] * 1050 + [1] * 1049 + [7]}
+    figure = class_distribution(counts, names(2100))
+    titles = [axes.get_title("left") for axes in figure.axes]
+    assert titles == [
+        "train (10,500): 5 of each class",
+        "test (3,156): 7 (class_2099) to 1 (class_1050) of a class",
+    ]
+    values = figure.axes[1].patches[0].get_data().values
+    assert values.tolist() == [7] + [2] * 1050 + [1] * 1049
+    save(figure, tmp_path / "distribution.png")
 
 
 def test_class_without_a_sample_says_so() -> None:
     figure = sample_images(noise(2), np.array([0, 0]), ["cat", "dog"])
-    assert [len(axes.images) for axes in figure.axes] == [1, 0]
-    assert figure.axes[1].texts[0].get_text() == "none here"
+    (axes,) = figure.axes
+    assert len(axes.images) == 1
+    assert [text.get_text() for text in axes.texts] == ["cat", "dog", "none here"]
 
 
 def test_few_classes_share_one_panel_of_grouped_bars(tmp_path) -> None:

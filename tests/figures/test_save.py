@@ -1,7 +1,9 @@
 """Figures are saved whole and reproducibly."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -38,3 +40,19 @@ def test_refused_by_the_disk_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"a\.png"):
         save(line(), tmp_path / "a.png")
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_says_where_its_pictures_are(tmp_path: Path) -> None:
+    with styled():
+        figure = new_figure(4, 2)
+        first, second = figure.subplots(1, 2)
+        first.imshow(np.zeros((8, 8, 3), np.uint8))
+        second.imshow(np.zeros((8, 8)))  # values on a colour map, no picture
+    save(figure, tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        ((left, top, right, bottom),) = json.loads(image.info["photos"])
+        black = np.asarray(image.convert("L"))[:, : 2 * DPI] < 5
+        rows, columns = np.flatnonzero(black.sum(1) > 50), np.flatnonzero(black.sum(0) > 50)
+    assert abs(right - left - (bottom - top)) <= 1
+    assert abs(left - columns[0]) <= 2
+    assert abs(bottom - 1 - rows[-1]) <= 2

@@ -42,6 +42,17 @@ def test_curves_lines_and_best_epoch() -> None:
     assert "best validation 80.00 %, epoch 5" in written
 
 
+def test_guessing_has_the_loss_ln_k(tmp_path: Path) -> None:
+    figure = training_curves(history(5), chance=0.1, target=None, title="")
+    losses, _ = figure.axes
+    assert [line.get_ydata()[0] for line in losses.lines if line.get_linestyle() == ":"] == [
+        pytest.approx(2.302585)
+    ]
+    assert "guessing 2.3" in texts(figure)
+    assert losses.get_ylim()[1] > 2.302585  # in sight, also where all losses are lower
+    save(figure, tmp_path / "curves.png")
+
+
 def test_says_that_the_easiest_images_were_left_out() -> None:
     about = {"chance": 0.1, "target": None, "title": ""}
     assert "later hardest 60 %" in texts(training_curves(history(5), **about, left_out=0.4))

@@ -1,13 +1,13 @@
 """Predictions of a bundle. Torch is imported only where its engine is asked for."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 from PIL import Image
@@ -16,7 +16,7 @@ from clearsight.bundle.engines import Engine, batch_size, cores, onnx_engine, to
 from clearsight.bundle.format import Bundle, read_bundle
 from clearsight.data.decoding import read_image, to_rgb
 from clearsight.data.images import fit_image
-from clearsight.errors import BundleError, UsageError
+from clearsight.errors import BundleError, ClearsightError, DataError, UsageError
 
 OneImage = str | os.PathLike[str] | Image.Image | np.ndarray
 
@@ -33,6 +33,17 @@ class Prediction:
     label: str
     probability: float
     probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image without a prediction.
+
+    `file`: its path as given, None for pixels; `error`: why it can't be used, and what to do.
+    """
+
+    file: str | None
+    error: str
 
 
 @dataclass(frozen=True)
@@ -56,21 +67,52 @@ class Predictor:
         """
         return list(self.stream(images))
 
-    def stream(self, images: OneImage | Iterable[OneImage]) -> Iterator[Prediction]:
-        """As `predict`, a batch at a time: memory does not grow with the number of images."""
-        size, classes = self.bundle.size, self.bundle.classes
-        rest = iter(_several(images))
+    @overload
+    def stream(
+        self, images: OneImage | Iterable[OneImage], *, errors: Literal["raise"] = "raise"
+    ) -> Iterator[Prediction]: ...
+
+    @overload
+    def stream(
+        self, images: OneImage | Iterable[OneImage], *, errors: Literal["raise", "yield"]
+    ) -> Iterator[Prediction | Failure]: ...
+
+    def stream(
+        self,
+        images: OneImage | Iterable[OneImage],
+        *,
+        errors: Literal["raise", "yield"] = "raise",
+    ) -> Iterator[Prediction | Failure]:
+        """As `predict`, a batch at a time: memory does not grow with the number of images.
+
+        With `errors="yield"`, a file that can't be decoded gives a `Failure` in its place, and the
+        rest goes on; else its `DataError` comes after the predictions of all images before it.
+        """
+        if errors not in ("raise", "yield"):
+            raise UsageError(f"errors: found {errors!r}, expected raise or yield")
+        return self._stream(_several(images), errors == "yield")
+
+    def _stream(self, images: Iterable[OneImage], tolerant: bool) -> Iterator[Prediction | Failure]:
+        classes, rest = self.bundle.classes, iter(images)
         with ThreadPoolExecutor(cores()) as pool:
-            while batch := list(islice(rest, batch_size(size))):
-                pixels = np.stack(list(pool.map(self._fitted, batch)))
-                for image, row in zip(batch, self.run(pixels), strict=True):
-                    top = int(row.argmax())
-                    yield Prediction(
-                        file=os.fspath(image) if isinstance(image, str | os.PathLike) else None,
-                        label=classes[top],
-                        probability=float(row[top]),
-                        probabilities=dict(zip(classes, row.tolist(), strict=True)),
-                    )
+            while batch := list(islice(rest, batch_size(self.bundle.size))):
+                fitted = list(pool.map(self._fitted_or_error, batch))
+                usable = [pixels for pixels in fitted if isinstance(pixels, np.ndarray)]
+                rows = iter(self.run(np.stack(usable)) if usable else ())
+                for image, pixels in zip(batch, fitted, strict=True):
+                    file = os.fspath(image) if isinstance(image, str | os.PathLike) else None
+                    if isinstance(pixels, np.ndarray):
+                        yield _prediction(file, next(rows), classes)
+                    elif tolerant and isinstance(pixels, DataError):
+                        yield Failure(file, str(pixels).removeprefix(f"{file}: "))
+                    else:
+                        raise pixels
+
+    def _fitted_or_error(self, image: OneImage) -> np.ndarray | ClearsightError:
+        try:
+            return self._fitted(image)
+        except ClearsightError as error:
+            return error
 
     def _fitted(self, image: OneImage) -> np.ndarray:
         size, fit = self.bundle.size, self.bundle.fit
@@ -119,6 +161,16 @@ def load(
         )
     graph = bundle.int8_onnx if engine == "int8" else bundle.onnx
     return Predictor(bundle, engine, onnx_engine(graph.read_bytes(), str(graph), bundle))
+
+
+def _prediction(file: str | None, row: np.ndarray, classes: Sequence[str]) -> Prediction:
+    top = int(row.argmax())
+    return Prediction(
+        file=file,
+        label=classes[top],
+        probability=float(row[top]),
+        probabilities=dict(zip(classes, row.tolist(), strict=True)),
+    )
 
 
 def _several(images: OneImage | Iterable[OneImage]) -> Iterable[OneImage]:

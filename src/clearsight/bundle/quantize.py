@@ -16,7 +16,7 @@ import onnx
 from clearsight.bundle.engines import batch_size, in_batches, onnx_engine, silence_telemetry
 from clearsight.bundle.format import INT8, ONNX
 from clearsight.errors import BundleError
-from clearsight.evaluation.intervals import wilson
+from clearsight.evaluation.intervals import accuracy_interval
 from clearsight.progress import SILENT, Progress
 
 # By so much, as a fraction of the validation images, accuracy may fall.
@@ -127,8 +127,8 @@ def judge(labels: np.ndarray, by_fp32: np.ndarray, by_int8: np.ndarray) -> dict[
         )
     return {
         "n": n,
-        "accuracy": _with_interval(right, n),
-        "accuracy_fp32": _with_interval(right_fp32, n),
+        "accuracy": accuracy_interval(right, n),
+        "accuracy_fp32": accuracy_interval(right_fp32, n),
         "difference": difference,
         "changed": int((by_int8 != by_fp32).sum()),
     }
@@ -156,8 +156,3 @@ def _kept_in_fp32(graph: onnx.GraphProto) -> list[str]:
             "8-bit integers; export without --int8"
         )
     return kept
-
-
-def _with_interval(right: int, n: int) -> dict[str, float]:
-    low, high = wilson(right, n)
-    return {"value": right / n, "low": low, "high": high}

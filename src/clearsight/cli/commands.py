@@ -11,9 +11,9 @@ from cyclopts import App, Parameter
 
 from clearsight.cli import comparison, output, registry
 from clearsight.cli.inputs import image_names
-from clearsight.cli.options import DataDir, Json, RunFolder, Truncated
+from clearsight.cli.options import DataDir, Json, RunFolder, Strict, Truncated
 from clearsight.cli.terminal import TerminalProgress
-from clearsight.errors import UsageError
+from clearsight.errors import RunError, UsageError
 
 
 def _version() -> str:
@@ -169,18 +169,23 @@ def explain(
     truncated: Truncated = False,
     data_dir: DataDir = None,
     out: Annotated[Path | None, Parameter(help="folder for the figures")] = None,
+    strict: Strict = False,
     as_json: Json = False,
-) -> None:
-    """Draw where the model looks (Grad-CAM), and print the figures' names."""
+) -> int:
+    """Draw where the model looks (Grad-CAM), and print the figures' names.
+
+    Files that can't be used are named on stderr, and the exit code is 1 at the end.
+    """
     from clearsight.workflows.explain import explain
 
     files = [Path(name) for name in image_names(images, sys.stdin, sys.stderr)]
+    errors: dict[Path, str] = {}
     figures = explain(
         registry.bundle_folder(target), files, layer=layer, out=out, truncated=truncated,
-        data_dir=data_dir,
+        data_dir=data_dir, on_error=None if strict else errors.__setitem__,
         progress=TerminalProgress(),
     )  # fmt: skip
-    output.show_paths("figures", figures, as_json=as_json)
+    return output.show_explained(figures, errors, as_json=as_json)
 
 
 @app.command
@@ -225,18 +230,23 @@ def predict(
         Literal["auto", "onnx", "int8", "torch"],
         Parameter(help="auto: ONNX Runtime where installed; int8: the graph of export --int8"),
     ] = "auto",
+    strict: Strict = False,
     truncated: Truncated = False,
-) -> None:
-    """Name the class of images, with its probability."""
+) -> int:
+    """Classify images: the most probable class and its probability.
+
+    A file that can't be used gets a line with its error, and the exit code is 1 at the end.
+    """
     if as_json and as_csv:
         raise UsageError("predict: found both --json and --csv; choose one")
     from clearsight.bundle.predict import load
 
     form = "json" if as_json else "csv" if as_csv else "text"
-    predictions = load(registry.bundle_folder(bundle), engine=engine, truncated=truncated).stream(
-        image_names(images, sys.stdin, sys.stderr)
-    )
-    output.show_predictions(predictions, form)
+    predictor = load(registry.bundle_folder(bundle), engine=engine, truncated=truncated)
+    names = image_names(images, sys.stdin, sys.stderr)
+    predictions = predictor.stream(names, errors="raise" if strict else "yield")
+    failures = output.show_predictions(predictions, form, predictor.bundle.classes)
+    return output.say_unusable(failures)
 
 
 @app.command
@@ -247,15 +257,20 @@ def audit(
     data_dir: DataDir = None,
     truncated: Truncated = False,
     out: Annotated[Path | None, Parameter(help="folder for the figures")] = None,
+    strict: Strict = False,
     as_json: Json = False,
-) -> None:
-    """Look a data set over: damaged files, duplicates, class balance, sizes."""
+) -> int:
+    """Check a data set: damaged files, duplicates, class balance, image sizes.
+
+    Damaged files are listed, and the exit code is 1 at the end.
+    """
     from clearsight.workflows.audit import audit
 
     report = audit(
-        data, data_dir=data_dir, truncated=truncated, out=out, progress=TerminalProgress()
-    )
-    output.show_audit(report, as_json=as_json)
+        data, data_dir=data_dir, truncated=truncated, out=out, strict=strict,
+        progress=TerminalProgress(),
+    )  # fmt: skip
+    return output.show_audit(report, as_json=as_json)
 
 
 @app.command
@@ -284,6 +299,8 @@ def runs(
     """List the runs and what they reached."""
     from clearsight.ledger import list_runs
 
+    if folder != Path("runs") and not folder.is_dir():
+        raise RunError(f"{folder}: no such folder; name the folder that the run folders are in")
     output.show_runs(list_runs(folder), folder, as_json=as_json)
 
 

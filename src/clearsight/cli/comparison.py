@@ -1,15 +1,26 @@
 """The commands that compare finished runs: compare, reproduce; and what they print."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from clearsight.cli.encoding import one_line
 from clearsight.cli.options import DataDir, Json
-from clearsight.cli.output import percent, show_json, show_lines, show_table
+from clearsight.cli.output import (
+    interval,
+    percent,
+    shorten,
+    show_json,
+    show_lines,
+    show_table,
+    show_text,
+)
 from clearsight.cli.registry import bundle_folder
-from clearsight.cli.terminal import TerminalProgress
+from clearsight.cli.terminal import TerminalProgress, clock
+
+CLASSES_SHOWN = 20
 
 
 def compare(
@@ -53,34 +64,42 @@ def show_comparison(comparison: Mapping[str, Any], *, as_json: bool) -> None:
         return
     show_lines([f"measured on the same {comparison['n']:,} images ({comparison['part']} part)"])
     show_table(
-        ["run", "recipe", "seed", "views", "accuracy", "95 % interval"],
+        ["run", "recipe", "seed", "views", "accuracy", "95 % interval", "time"],
         [
             [
                 row["run"], row["recipe"], str(row["seed"]), row["tta"],
-                percent(row["accuracy"]["value"]), interval(row["accuracy"], percent),
+                percent(row["accuracy"]["value"]), interval(row["accuracy"]), clock(row["seconds"]),
             ]
             for row in comparison["runs"]
         ],
+        optional=["time", "recipe", "seed", "views"],
     )  # fmt: skip
     for pair in comparison["pairs"]:
-        rows: list[Mapping[str, Any]] = [*pair["per_class"], {"name": "all", **pair}]
+        rows, others = _most_different(pair["per_class"])
+        rows.append({"name": "all", **pair})
         show_lines(["", f"A = {pair['a']}, B = {pair['b']}"])
         show_table(
             ["class", "n", "both right", "only A", "only B", "neither", "A − B", "95 % interval"],
             [
                 [
-                    row["name"], str(row["n"]), str(row["both"]), str(row["only_a"]),
-                    str(row["only_b"]), str(row["neither"]), points(row["difference"]["value"]),
-                    interval(row["difference"], points),
+                    shorten(row["name"], 24), *(
+                        f"{row[key]:,}" for key in ("n", "both", "only_a", "only_b", "neither")
+                    ),
+                    points(row["difference"]["value"]),
+                    f"{points(row['difference']['low'])} to {points(row['difference']['high'])}",
                 ]
                 for row in rows
             ],
+            optional=["neither", "both right"],
         )  # fmt: skip
-        show_lines(
-            f"only {name} right: {_first(pair[key])}"
-            for name, key in (("A", "only_a_ids"), ("B", "only_b_ids"))
-        )
-        show_lines([pair["sentence"]])
+        if others:
+            show_lines(
+                [f"the {CLASSES_SHOWN} classes that differ most; --json has {others:,} more"]
+            )
+        for name, key in (("A", "only_a"), ("B", "only_b")):
+            named = _first(pair[f"{key}_ids"], pair.get(f"{key}_files"))
+            show_text([f"only {name} right: {named}"])
+        show_text([pair["sentence"]])
 
 
 def show_reproduction(outcome: Mapping[str, Any], *, as_json: bool) -> None:
@@ -114,13 +133,21 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.2f}"
 
 
-def interval(ends: Mapping[str, float], form: Callable[[float], str]) -> str:
-    """`93.55 % to 94.52 %`."""
-    return f"{form(ends['low'])} to {form(ends['high'])}"
+def _most_different(
+    rows: Sequence[Mapping[str, Any]],
+) -> tuple[list[Mapping[str, Any]], int]:
+    """(the classes to show, in their order; how many are left out)."""
+    if len(rows) <= CLASSES_SHOWN:
+        return [*rows], 0
+    gaps = [abs(row["difference"]["value"]) for row in rows]
+    chosen = sorted(sorted(range(len(rows)), key=lambda k: -gaps[k])[:CLASSES_SHOWN])
+    return [rows[k] for k in chosen], len(rows) - CLASSES_SHOWN
 
 
-def _first(ids: Sequence[str], count: int = 3) -> str:
-    """The first ids in short, and how many more `--json` names."""
-    shown = [f"{each[:12]}…" if len(each) > 12 else each for each in ids[:count]]
+def _first(ids: Sequence[str], files: Sequence[str] | None, count: int = 3) -> str:
+    """The first images, by their file where it is known, and how many more `--json` names."""
+    names = [
+        file or f"{id_[:12]}…" for id_, file in zip(ids, files or [""] * len(ids), strict=True)
+    ]
     more = [f"{len(ids) - count:,} more (--json names all)"] if len(ids) > count else []
-    return ", ".join(shown + more) or "none"
+    return ", ".join([*map(one_line, names[:count]), *more]) or "none"

@@ -16,3 +16,6 @@ Truncated = Annotated[
     Parameter(help="use damaged images as far as they can be decoded", show_default=False),
 ]
 RunFolder = Annotated[Path, Parameter(help="a run folder; `clearsight runs` lists them")]
+Strict = Annotated[
+    bool, Parameter(help="stop at the first file that can't be used", show_default=False)
+]

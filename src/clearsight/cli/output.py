@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,10 +11,11 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from clearsight.cli.encoding import encodable, one_line
 from clearsight.cli.terminal import clock, folded
 
 if TYPE_CHECKING:  # `clearsight --help` shall be quick
-    from clearsight.bundle.predict import Prediction
+    from clearsight.bundle.predict import Failure, Prediction
     from clearsight.config.schema import Config
     from clearsight.data.audit import AuditReport
     from clearsight.runs import Run
@@ -33,17 +35,49 @@ def show_text(lines: Iterable[str]) -> None:
 
 def show_json(value: Any) -> None:
     """`value` as JSON on one line."""
-    show_lines([json.dumps(value, ensure_ascii=False, allow_nan=False)])
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    # Escapes are valid JSON in any encoding, and for file names that are not valid UTF-8.
+    show_lines([text if encodable(text) else json.dumps(value, allow_nan=False)])
 
 
-def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Left-aligned columns, two blanks apart."""
-    lines = [head, *rows]
-    widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
-    show_lines(
-        "  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+def show_table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    optional: Sequence[str] = (),
+    wrapped: bool = False,
+) -> None:
+    """Columns two blanks apart, numbers right-aligned, that fit the terminal's width.
+
+    Where they do not, `optional` columns are left out, from the last named on; `wrapped`
+    breaks the last column's text over several lines.
+    """
+    lines = [list(head), *map(list, rows)]
+    width = shutil.get_terminal_size().columns
+    for name in reversed(optional):
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        if sum(widths) + 2 * (len(widths) - 1) <= width:
+            break
+        k = lines[0].index(name)
+        lines = [[*line[:k], *line[k + 1 :]] for line in lines]
+    columns = list(zip(*lines, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    right = [_are_numbers(cells) for _, *cells in columns]
+    start = sum(widths[:-1]) + 2 * (len(widths) - 1)
+    for line in lines:
+        *cells, end = (
+            f"{cell:>{w}}" if r else f"{cell:<{w}}"
+            for cell, w, r in zip(line, widths, right, strict=True)
+        )
+        first, *more = wrap(end, max(20, width - start)) if wrapped and end.strip() else [end]
+        show_lines(["  ".join([*cells, first]).rstrip(), *(" " * start + each for each in more)])
+
+
+def say_unusable(count_: int) -> int:
+    """Says on stderr how many files could not be used; the exit code: 1 where there are any."""
+    if count_:
+        sys.stderr.write(f"{count(count_, 'file')} could not be used\n")
+    return 1 if count_ else 0
 
 
 def show_names(key: str, names: Sequence[str], *, as_json: bool) -> None:
@@ -54,17 +88,24 @@ def show_names(key: str, names: Sequence[str], *, as_json: bool) -> None:
         show_lines(names)
 
 
-def show_paths(key: str, paths: Sequence[Path], *, as_json: bool = False) -> None:
-    """The names of files written."""
-    show_names(key, [str(path) for path in paths], as_json=as_json)
-
-
 def show_path(key: str, path: Path, *, as_json: bool) -> None:
     """The name of the one file or folder written."""
     if as_json:
         show_json({key: str(path)})
     else:
         show_lines([str(path)])
+
+
+def show_explained(figures: Sequence[Path], errors: Mapping[Path, str], *, as_json: bool) -> int:
+    """The names of the figures on stdout, of the files without one on stderr; the exit code."""
+    if as_json:
+        failed = [{"file": str(file), "error": error} for file, error in errors.items()]
+        show_json({"figures": [str(path) for path in figures], "errors": failed})
+    else:
+        show_lines(str(path) for path in figures)
+        for file, error in errors.items():
+            sys.stderr.write(f"error: {one_line(str(file))}: {error}\n")
+    return say_unusable(len(errors))
 
 
 def show_trained(runs: "Sequence[Run]", *, as_json: bool) -> None:
@@ -115,12 +156,13 @@ def show_demo(run: "Run") -> None:
     )
 
 
-def show_audit(report: "AuditReport", *, as_json: bool) -> None:
-    """What was found in a data set."""
+def show_audit(report: "AuditReport", *, as_json: bool) -> int:
+    """What was found in a data set; the exit code: 1 where files could not be used."""
     if as_json:
         show_json(report.to_dict())
     else:
         show_text(report.lines())
+    return say_unusable(len(report.corrupt))
 
 
 def show_evaluation(evaluation: Mapping[str, Any], *, as_json: bool) -> None:
@@ -133,22 +175,22 @@ def show_evaluation(evaluation: Mapping[str, Any], *, as_json: bool) -> None:
 
 def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
     """Accuracy with its interval and n, target, averages, phases, most frequent confusions."""
+    from clearsight.evaluation.intervals import target_verdict
+
     accuracy, tta = evaluation["accuracy"], evaluation["tta"]
     views = "" if tta == "none" else f", test-time augmentation {tta}"
     lines = [
         f"{evaluation['split']} accuracy {percent(accuracy['value'])} "
-        f"(95 % interval {percent(accuracy['low'])} to {percent(accuracy['high'])}, "
-        f"n = {evaluation['n']:,}{views})"
+        f"(95 % interval {interval(accuracy)}, n = {evaluation['n']:,}{views})"
     ]
     if "accuracy_without_tta" in evaluation:
         plain = evaluation["accuracy_without_tta"]
-        lines.append(f"without test-time augmentation {percent(plain['value'])}")
-    if evaluation["target"] is not None:
-        gap = accuracy["value"] - evaluation["target"]
-        reached = "reached" if gap >= 0 else "missed"
         lines.append(
-            f"target {percent(evaluation['target'])} {reached} by {100 * abs(gap):.2f} points"
+            f"one view per image, as in `predict`: {percent(plain['value'])} "
+            f"(95 % interval {interval(plain)})"
         )
+    if verdict := target_verdict(evaluation):
+        lines.append(f"target {percent(evaluation['target'])} {verdict[1]}")
     macro = evaluation["macro"]
     lines.append(
         f"loss {evaluation['loss']:.4f}, macro precision {macro['precision']:.4f}, "
@@ -202,19 +244,39 @@ def show_profile(found: Mapping[str, Any], *, as_json: bool) -> None:
     )
 
 
-def show_predictions(predictions: "Iterable[Prediction]", form: str) -> None:
-    """One line per image: JSON with every probability, CSV, or file, label and probability."""
+def show_predictions(
+    predictions: "Iterable[Prediction | Failure]", form: str, classes: Sequence[str]
+) -> int:
+    """A line per image, as soon as it is known; returns how many have an error instead.
+
+    `form`: json (JSON Lines with every probability), csv, or text (file, label, probability).
+    """
+    from clearsight.bundle.predict import Failure
+
+    failures = 0
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    for number, prediction in enumerate(predictions):
-        file, each = prediction.file or "", prediction.probabilities
+    if form == "csv":
+        writer.writerow(["file", "label", "probability", *(f"p_{c}" for c in classes), "error"])
+    for found in predictions:
+        failed = isinstance(found, Failure)
+        failures += failed
         if form == "json":
-            show_json(asdict(prediction))
+            show_json(asdict(found))
         elif form == "csv":
-            if number == 0:
-                writer.writerow(["file", "label", "probability", *(f"p_{name}" for name in each)])
-            writer.writerow([file, prediction.label, prediction.probability, *each.values()])
+            cells = (
+                [*[""] * (len(classes) + 2), found.error] if failed
+                else [found.label, found.probability, *found.probabilities.values(), ""]
+            )  # fmt: skip
+            writer.writerow([found.file, *cells])
         else:
-            show_lines([f"{file}  {prediction.label}  {percent(prediction.probability)}"])
+            said = (
+                f"error: {found.error}"
+                if failed
+                else f"{found.label}  {percent(found.probability)}"
+            )
+            show_lines([f"{one_line(found.file or '')}  {said}"])
+        sys.stdout.flush()
+    return failures
 
 
 def show_runs(rows: Sequence[Mapping[str, Any]], folder: Path, *, as_json: bool) -> None:
@@ -225,18 +287,28 @@ def show_runs(rows: Sequence[Mapping[str, Any]], folder: Path, *, as_json: bool)
     if not rows:
         show_lines([f"no runs in {folder}; `clearsight train airnet94` makes one"])
         return
-    show_table(
-        ["run", "recipe", "data", "seed", "state", "accuracy", "n", "views", "started"],
-        [
-            [
-                row["run"], row.get("recipe", "–"), row.get("data", "–"), str(row.get("seed", "–")),
-                row["state"], percent(row.get("accuracy", {}).get("value")),
-                str(row.get("n", "–")), row.get("tta", "–"), row["started"],
-            ]
-            for row in rows
-        ],
-    )  # fmt: skip
+    head = ["run", "recipe", "data", "seed", "state", "accuracy", "95 % interval", "n", "views",
+            "time", "started"]  # fmt: skip
+    optional = ["state", "time", "n", "data", "recipe", "seed", "views", "started"]
+    show_table(head, [_run_cells(row) for row in rows], optional=optional)
     show_text(row["problem"] for row in rows if "problem" in row)
+
+
+def _run_cells(row: Mapping[str, Any]) -> list[str]:
+    accuracy = row.get("accuracy")
+    return [
+        one_line(row["run"]),
+        row.get("recipe", "–"),
+        one_line(Path(row.get("data", "–")).name),
+        str(row.get("seed", "–")),
+        row["state"],
+        percent(accuracy and accuracy["value"]),
+        interval(accuracy),
+        f"{row['n']:,}" if "n" in row else "–",
+        row.get("tta", "–"),
+        clock(row["seconds"]) if "seconds" in row else "–",
+        row["started"],
+    ]
 
 
 def show_recipes(about: Mapping[str, str], *, as_json: bool) -> None:
@@ -244,7 +316,9 @@ def show_recipes(about: Mapping[str, str], *, as_json: bool) -> None:
     if as_json:
         show_json({"recipes": [{"name": name, "about": text} for name, text in about.items()]})
     else:
-        show_table(["recipe", "what it is"], [[name, text] for name, text in about.items()])
+        show_table(
+            ["recipe", "what it is"], [[name, text] for name, text in about.items()], wrapped=True
+        )
 
 
 def show_recipe(config: "Config", text: str, *, as_json: bool) -> None:
@@ -277,14 +351,34 @@ def show_settings() -> None:
             show_lines(about)
 
 
+def _are_numbers(cells: Sequence[str]) -> bool:
+    """Whether a column is of numbers, or of two with a dash or "to" between, and of dashes."""
+    number = r"[+−-]?\d[\d,.:]*"
+    some = [cell for cell in cells if cell != "–"]
+    return bool(some) and all(
+        re.fullmatch(rf"{number}((–| to ){number})?( (%|MiB))?", cell) for cell in some
+    )
+
+
 def count(number: int, thing: str) -> str:
     """`1 epoch`, `2 epochs`."""
     return f"{number:,} {thing}{'s' * (number != 1)}"
 
 
+def shorten(text: str, length: int) -> str:
+    """`text` on one line of `length` characters at most."""
+    text = one_line(text)
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
 def percent(fraction: float | None) -> str:
     """`94.06 %`, or a dash where there is none."""
     return "–" if fraction is None else f"{100 * fraction:.2f} %"
+
+
+def interval(accuracy: Mapping[str, float] | None) -> str:
+    """`93.58–94.51 %`, or a dash where there is none."""
+    return "–" if not accuracy else f"{100 * accuracy['low']:.2f}–{percent(accuracy['high'])}"
 
 
 def _own_command() -> str:

@@ -5,12 +5,18 @@ into the phases is beyond it; `config.load_recipe` checks names and values.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from difflib import get_close_matches
 
+from clearsight.config.describe import settings
 from clearsight.errors import UsageError
 
 _DOTTED = re.compile(r"--([A-Za-z_][\w-]*(?:\.[\w-]+)+)(?:=(.*))?", re.DOTALL)
 _NEGATIVE_NUMBER = re.compile(r"-\.?\d")
+
+# What others call a field.
+_USUAL = {"learning_rate": "lr", "batch_size": "batch", "img_size": "size",
+          "image_size": "size", "imgsz": "size", "wd": "weight_decay"}  # fmt: skip
 
 
 def take_overrides(tokens: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -34,6 +40,25 @@ def take_overrides(tokens: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             raise UsageError(f"--{match[1]}: found no value; give one, as in --{match[1]} VALUE")
         overrides[match[1].replace("-", "_")] = value
     return rest, overrides
+
+
+def field_hint(tokens: Sequence[str], known: Container[str]) -> str | None:
+    """What to write instead of the first unknown flag that is the last name of a field, or nearly.
+
+    `--epochs` → `--phases.0.epochs`; `known` are the flags of the command itself.
+    """
+    flags = [row.flag for _, rows in settings() for row in rows]
+    names = {flag.rpartition(".")[2] for flag in flags}
+    for token in tokens:
+        flag = token.partition("=")[0]
+        if not flag.startswith("--") or flag in known:
+            continue
+        name = flag[2:].replace("-", "_")
+        near = get_close_matches(_USUAL.get(name, name), names, n=1, cutoff=0.7)
+        found = [each for each in flags if near and each.endswith(f".{near[0]}")]
+        if found:
+            return f"{flag} is a field of the recipe: write {' or '.join(found)}"
+    return None
 
 
 def _is_flag(token: str) -> bool:

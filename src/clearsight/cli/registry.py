@@ -113,17 +113,19 @@ def _show(versions: "list[Version]", *, as_json: bool) -> None:
     if not versions:
         output.show_lines(["no versions yet; `clearsight registry add BUNDLE NAME` makes one"])
         return
-    head = ["name", "version", "aliases", "accuracy", "measured on", "recipe", "data", "added"]
     output.show_table(
-        head,
+        ["name", "version", "aliases", "accuracy", "95 % interval", "n", "measured on", "recipe",
+         "data", "added"],
         [
             [
-                v.name, str(v.number), " ".join(v.aliases) or "–", _accuracy(v),
-                f"{v.tags.get('split', '–')}, n = {v.tags.get('n', '–')}",
-                v.tags.get("recipe", "–"), v.tags.get("data", "–"), _added(v),
+                v.name, str(v.number), " ".join(v.aliases) or "–",
+                _accuracy(v), output.interval(_ends(v)),
+                v.tags.get("n", "–"), v.tags.get("split", "–"), v.tags.get("recipe", "–"),
+                v.tags.get("data", "–"), _added(v),
             ]
             for v in versions
         ],
+        optional=["n", "measured on", "data", "recipe", "added"],
     )  # fmt: skip
 
 
@@ -139,14 +141,16 @@ def _row(version: "Version") -> dict[str, Any]:
 
 
 def _measured(version: "Version") -> str:
-    low, high = (version.tags.get(f"accuracy.{end}") for end in ("low", "high"))
-    interval = (
-        f" (95 % interval {output.percent(float(low))} to {output.percent(float(high))}, "
-        f"n = {version.tags['n']})"
-        if low and high else ""
-    )  # fmt: skip
+    ends = _ends(version)
+    interval = f" (95 % interval {output.interval(ends)}, n = {version.tags['n']})" if ends else ""
     part = version.tags.get("split", "test")
     return f"{part} accuracy of version {version.number}: {_accuracy(version)}{interval}"
+
+
+def _ends(version: "Version") -> dict[str, float]:
+    """`low` and `high` of the accuracy's interval; empty where it was not measured."""
+    tags = {end: version.tags.get(f"accuracy.{end}") for end in ("low", "high")}
+    return {end: float(value) for end, value in tags.items() if value}
 
 
 def _accuracy(version: "Version") -> str:

@@ -87,13 +87,18 @@ def former_names(cls: Any) -> dict[str, str]:
 
 
 def parse_duration(text: str | float, path: str = "duration") -> float:
-    """Seconds of `90`, `"90s"`, `"5m"`, `"1.5h"`, at most a year."""
+    """Seconds of the number 90, of `"90s"`, `"5m"`, `"1.5h"`, at most a year.
+
+    Text must name its unit.
+    """
     if isinstance(text, int | float) and not isinstance(text, bool):
         return _in_range(_scalar(text, float, path), {"low": 0, "high": YEAR, "unit": "s"}, path)
-    match = re.fullmatch(r"\s*(\d{1,20}(?:\.\d{1,20})?)\s*(s|m|min|h)?\s*", str(text)[:50])
+    match = re.fullmatch(r"\s*(\d{1,20}(?:\.\d{1,20})?)\s*(s|m|min|h)\s*", str(text)[:50])
     if not match:
-        raise ConfigError(f"{path}: found {shown(text)}, expected a duration such as 90s, 5m or 1h")
-    seconds = float(match[1]) * {"s": 1, None: 1, "m": 60, "min": 60, "h": 3600}[match[2]]
+        raise ConfigError(
+            f"{path}: found {shown(text)}, expected a duration with its unit, such as 90s, 5m or 1h"
+        )
+    seconds = float(match[1]) * {"s": 1, "m": 60, "min": 60, "h": 3600}[match[2]]
     return _in_range(seconds, {"low": 0, "high": YEAR, "unit": "s"}, path)
 
 

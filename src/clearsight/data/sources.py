@@ -1,11 +1,14 @@
 """Where images come from: names, paths and the search path, all giving one `ImageSet`."""
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import platformdirs
 
+from clearsight.config.parsing import did_you_mean
 from clearsight.config.schema import CacheConfig
 from clearsight.data.archives import (
     LAYOUTS,
@@ -98,8 +101,9 @@ def find_source(
     for path in (given, *(place / given for place in places)):
         if os.path.exists(path):  # noqa: PTH110 - False, not an error, for what can't be a path
             return open_path(path)
+    nearby = did_you_mean(source, _names_near(given, places))
     raise DataNotFoundError(
-        f"data {source!r}: there is no such path, neither as given nor in "
+        f"data {source!r}: there is no such path{nearby}, neither as given nor in "
         f"{', '.join(map(str, places))}; {_ways_out(source)}"
     )
 
@@ -172,6 +176,14 @@ def _expanded(place: str) -> Path:
 
 def _downloads() -> Path:
     return platformdirs.user_cache_path("clearsight") / "data"
+
+
+def _names_near(given: Path, places: list[Path]) -> Iterator[str]:
+    """What could have been meant: names of data sets, and what lies beside the path given."""
+    yield from (*LAYOUTS, "digits")
+    for folder in (given.parent, *(place / given.parent for place in places)):
+        with suppress(OSError, ValueError):  # only a hint
+            yield from [str(given.parent / entry.name) for entry in folder.iterdir()]
 
 
 def _ways_out(source: str) -> str:

@@ -24,11 +24,10 @@ def mcnemar(only_a: int, only_b: int) -> float:
     """
     if min(only_a, only_b) < 0:
         raise UsageError(f"mcnemar: found {only_a} and {only_b} images; give counts of 0 or more")
-    total, term, tail = only_a + only_b, 1, 0
-    for k in range(min(only_a, only_b) + 1):
-        tail += term
-        term = term * (total - k) // (k + 1)
-    return min(1.0, 2 * tail / 2**total)
+    from scipy.stats import binomtest  # takes a second to import
+
+    total = only_a + only_b
+    return float(binomtest(only_a, total).pvalue) if total else 1.0
 
 
 def paired_interval(
@@ -76,7 +75,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def compare_runs(runs: Sequence[Run]) -> dict[str, Any]:
     """Every later run against the first, on the part all were measured on, as JSON-able values.
 
-    `part`, `n`; `runs`: of each `run`, `recipe`, `seed`, `tta`, `accuracy`; `pairs`: see
+    `part`, `n`; `runs`: of each `run`, `recipe`, `seed`, `tta`, `accuracy`, and the `seconds` that
+    training took; `pairs`: see
     `compare_predictions`, with `a` and `b`, p-values adjusted by Holm where there are several, and
     `sentence`. Raises `UsageError` for fewer than two runs, `RunError` where the runs were not
     measured on the same images with the same labels and classes.
@@ -108,7 +108,8 @@ def compare_predictions(a: Predictions, b: Predictions) -> dict[str, Any]:
     """Two models on the same images, as JSON-able values; accuracies are fractions, 0–1.
 
     - `n`; `both`, `only_a`, `only_b`, `neither`: images that they get right
-    - `only_a_ids`, `only_b_ids`: their ids, sorted
+    - `only_a_ids`, `only_b_ids`: their ids, sorted; `only_a_files`, `only_b_files`: the files of
+      these, `""` where not known
     - `difference`: `value` (A minus B), `low`, `high` (95 %); `p_value`: McNemar's exact
     - `real`: whether the p-value is below 0.05
     - `per_class`: `name`, `n`, `only_a`, `only_b`, `difference`, unadjusted for their number
@@ -119,6 +120,7 @@ def compare_predictions(a: Predictions, b: Predictions) -> dict[str, Any]:
         raise RunError(f"compare: {reason}")
     order_a, order_b = np.argsort(a.ids), np.argsort(b.ids)
     labels, ids = a.labels[order_a], a.ids[order_a]
+    files = np.where(a.files[order_a] == "", b.files[order_b], a.files[order_a])
     right_a = a.probabilities[order_a].argmax(1) == labels
     right_b = b.probabilities[order_b].argmax(1) == labels
     result = _counts(right_a, right_b)
@@ -134,6 +136,8 @@ def compare_predictions(a: Predictions, b: Predictions) -> dict[str, Any]:
         "real": p_value < SIGNIFICANCE,
         "only_a_ids": ids[right_a & ~right_b].tolist(),
         "only_b_ids": ids[right_b & ~right_a].tolist(),
+        "only_a_files": files[right_a & ~right_b].tolist(),
+        "only_b_files": files[right_b & ~right_a].tolist(),
         "per_class": per_class,
     }
 
@@ -221,6 +225,7 @@ def _measured(run: Run) -> tuple[dict[str, Any], Predictions]:
         "part": evaluation["split"],
         "tta": evaluation["tta"],
         "accuracy": evaluation["accuracy"],
+        "seconds": sum(phase["seconds"] for phase in evaluation["phases"]),
     }
     return about, predictions
 

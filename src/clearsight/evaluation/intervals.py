@@ -1,7 +1,7 @@
 """How sure a measured accuracy is."""
 
-from math import sqrt
-from statistics import NormalDist
+from collections.abc import Mapping
+from typing import Any
 
 from clearsight.errors import UsageError
 
@@ -13,18 +13,38 @@ def wilson(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
     Raises `UsageError` unless 0 ≤ `correct` ≤ `n`, `n` ≥ 1 and 0 < `confidence` < 1.
     """
+    from scipy.stats import binomtest  # takes a second to import
+
     if n < 1 or not 0 <= correct <= n:
         raise UsageError(
             f"wilson: found {correct} correct of {n}; give 0 ≤ correct ≤ n with n of 1 or more"
         )
     if not 0 < confidence < 1:
         raise UsageError(f"confidence: found {confidence}; give a number between 0 and 1")
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share = correct / n
-    centre = share + z * z / (2 * n)
-    margin = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    # Rounding must not push the ends a bit over the edge they touch exactly.
-    low = 0.0 if correct == 0 else (centre - margin) / scale
-    high = 1.0 if correct == n else (centre + margin) / scale
-    return low, high
+    interval = binomtest(correct, n).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def accuracy_interval(correct: int, n: int) -> dict[str, float]:
+    """`value`, and `low` and `high` of its 95 % Wilson interval: an accuracy as JSON keeps it."""
+    low, high = wilson(correct, n)
+    return {"value": correct / n, "low": low, "high": high}
+
+
+def target_verdict(evaluation: Mapping[str, Any]) -> tuple[str, str] | None:
+    """(`reached`, `open` or `missed`; the end of a sentence) on the target, None without one.
+
+    `open`: the accuracy's interval spans the target. `evaluation`: content of `evaluation.json`.
+    """
+    target, accuracy = evaluation["target"], evaluation["accuracy"]
+    if target is None:
+        return None
+    gap = 100 * abs(accuracy["value"] - target)
+    size = "exactly" if gap == 0 else f"by {gap:.2f} percentage points"
+    if accuracy["low"] >= target:
+        return "reached", f"reached {size}; the whole interval lies above it"
+    if accuracy["value"] >= target:
+        return "open", f"reached {size}, but the interval extends below it"
+    if accuracy["high"] >= target:
+        return "open", f"missed {size}, but the interval extends above it"
+    return "missed", f"missed {size}; the whole interval lies below it"

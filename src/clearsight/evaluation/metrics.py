@@ -8,12 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from clearsight.errors import ClearsightError, UsageError
-from clearsight.evaluation.intervals import wilson
+from clearsight.evaluation.confusion import class_scores, confusion_counts, confusion_pairs
+from clearsight.evaluation.intervals import accuracy_interval
 from clearsight.models.modes import evaluating
 from clearsight.progress import SILENT, Progress
 from clearsight.runtime.device import Precision, autocast
 
 LARGEST_BATCH, PIXELS_AT_ONCE = 500, 3_000_000
+# Above so many classes the matrix would be most of `evaluation.json` and nearly all of it zeros.
+MATRIX_CLASSES = 200
 # By less than this the likeliest class must lead, in nats, for shifted views to be looked at: they
 # are half of a mean, and hardly ever as sure of another class. benchmarks/doubt.py has it that a
 # quarter of CIFAR-10's images is in doubt, and that all labels are those of six views each.
@@ -114,16 +117,18 @@ def evaluate_probabilities(
     `probabilities` float [N, K], `labels` int [N] in 0 … K-1; `without_tta` are the probabilities
     of the same images without test-time augmentation, and add `accuracy_without_tta`. `split` says
     truthfully which part was measured. Accuracy has its 95 % Wilson interval; `gap` is accuracy
-    minus `target`. `confusion[t][p]` counts images of class t predicted as p. Precision of a class
-    never predicted, recall of a class without images, and F1 of either are 0.0, and macro averages
-    go over all K classes. `pairs` are all confusions, most frequent first.
+    minus `target`. `confusion[t][p]` counts images of class t predicted as p; it is None above 200
+    classes, where `pairs` say the same. Precision of a class never predicted, recall of a class
+    without images, and F1 of either are 0.0, and macro averages go over all K classes. `pairs` are
+    all confusions, most frequent first.
     """
     _check(probabilities, labels, classes)
     if without_tta is not None:
         _check(without_tta, labels, classes)
-    confusion = confusion_counts(labels, probabilities.argmax(1), len(classes))
-    scores = class_scores(confusion)
-    accuracy = _accuracy(int(np.trace(confusion)), len(labels))
+    predicted, k = probabilities.argmax(1), len(classes)
+    scores = class_scores(labels, predicted, k)
+    support = np.bincount(labels, minlength=k)
+    accuracy = accuracy_interval(int((predicted == labels).sum()), len(labels))
     evaluation: dict[str, Any] = {
         "split": split,
         "n": len(labels),
@@ -137,17 +142,19 @@ def evaluate_probabilities(
             {
                 "name": name,
                 **{key: float(values[k]) for key, values in scores.items()},
-                "support": int(confusion[k].sum()),
+                "support": int(support[k]),
             }
             for k, name in enumerate(classes)
         ],
-        "confusion": confusion.tolist(),
-        "pairs": confusion_pairs(confusion, classes),
+        "confusion": (
+            confusion_counts(labels, predicted, k).tolist() if k <= MATRIX_CLASSES else None
+        ),
+        "pairs": confusion_pairs(labels, predicted, classes),
         "phases": [dict(phase) for phase in phases],
     }
     if without_tta is not None:
         correct = int((without_tta.argmax(1) == labels).sum())
-        evaluation["accuracy_without_tta"] = _accuracy(correct, len(labels))
+        evaluation["accuracy_without_tta"] = accuracy_interval(correct, len(labels))
     return evaluation
 
 
@@ -158,46 +165,6 @@ def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """
     true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return float(-np.log(np.maximum(true, np.finfo(np.float32).tiny)).mean())
-
-
-def confusion_counts(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """int64 [K, K]: how many images of class t (row) were predicted as class p (column)."""
-    flat = np.asarray(labels, np.int64) * classes + predicted
-    return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
-
-
-def class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """`precision`, `recall` and `f1`, float64 [K] each, 0.0 where there is nothing to divide by."""
-    right = np.diag(confusion).astype(np.float64)
-    support, predicted = confusion.sum(1), confusion.sum(0)
-    return {
-        "precision": _divide(right, predicted),
-        "recall": _divide(right, support),
-        "f1": _divide(2 * right, support + predicted),
-    }
-
-
-def confusion_pairs(confusion: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """`{true, predicted, count}` of every confusion that occurs, most frequent first.
-
-    Equal counts stay in the order of the classes.
-    """
-    wrong = confusion.copy()
-    np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[: np.count_nonzero(wrong)]
-    return [
-        {"true": classes[t], "predicted": classes[p], "count": int(wrong[t, p])}
-        for t, p in zip(*np.unravel_index(order, wrong.shape), strict=True)
-    ]
-
-
-def _accuracy(correct: int, n: int) -> dict[str, float]:
-    low, high = wilson(correct, n)
-    return {"value": correct / n, "low": low, "high": high}
-
-
-def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.divide(a, b, out=np.zeros(len(a)), where=b > 0)
 
 
 def _check(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> None:

@@ -1,6 +1,8 @@
 """`report.html`: a run on one page that needs nothing else, from the run folder's files only."""
 
 import base64
+import io
+import json
 import re
 import shlex
 from collections.abc import Mapping
@@ -12,19 +14,30 @@ from markupsafe import Markup
 from PIL import Image
 
 from clearsight.errors import FileError, first_line, shown
-from clearsight.evaluation.intervals import wilson
+from clearsight.evaluation.intervals import accuracy_interval, target_verdict
+from clearsight.evaluation.predictions import read_predictions
+from clearsight.figures.save import PHOTOS
 from clearsight.figures.style import DPI
 from clearsight.files import read_csv, read_json, write_text
 from clearsight.runs import Run
 
 PAIRS_SHOWN = 15
+CLASSES_SHOWN = 40
+KNOTS_SHOWN = 5
+MISTAKES_SHOWN = 12
 CSS_PX_PER_INCH = 96
+# hue-rotate(180deg) of the CSS filter effects module: rows give R, G, B from R, G, B, 1.
+HUE_ROTATED = (
+    -0.574, 1.430, 0.144, 0,
+    0.426, 0.430, 0.144, 0,
+    0.426, 1.430, -0.856, 0,
+)  # fmt: skip
 
 # (section, figure, caption, what a reader who can't see it should know), in reading order.
 _FIGURES = (
     ("training", r"(?:phase(\d+)_)?training_curves", "Training curves",
-     "Loss and accuracy per epoch on training and validation images, with the lines of chance and "
-     "target."),
+     "Loss and accuracy per epoch on training and validation images, with the lines of guessing "
+     "and of the target."),
     ("classes", "per_class", "Precision, recall and F1 per class, best F1 first",
      "Bars of the numbers in the table of classes."),
     ("classes", "confusion_matrix", "Confusion matrix",
@@ -94,14 +107,16 @@ def _content(run: Run) -> dict[str, Any]:
         "name": run.path.resolve().name,
         "config": config,
         "evaluation": evaluation,
-        "verdict": _verdict(evaluation) if evaluation else None,
+        "verdict": target_verdict(evaluation) if evaluation else None,
         "strip": _strip(evaluation) if evaluation else None,
         "validation": _best_validation(history, manifest),
         "epochs": len(history),
         "pairs": _pairs(evaluation, run.evaluation) if evaluation else None,
+        "mistakes": _mistakes(run) if evaluation else [],
+        "per_class": _per_class(evaluation) if evaluation else None,
         "figures": _figures(run.figures),
         "split": _split(manifest) if manifest else None,
-        "recipe": run.recipe.read_text(encoding="utf-8"),
+        "recipe": _short_plans(run.recipe.read_text(encoding="utf-8")),
         "environment": _flat(_json(run.environment) or {}),
         "folder": shlex.quote(str(run.path)),
         "files": [(name, about) for name, about in _FILES if (run.path / name).exists()],
@@ -110,22 +125,6 @@ def _content(run: Run) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any] | None:
     return read_json(path) if path.is_file() else None
-
-
-def _verdict(evaluation: Mapping[str, Any]) -> tuple[str, str] | None:
-    """(`reached`, `open` or `missed`; a sentence) on the target, None without one."""
-    target, accuracy = evaluation["target"], evaluation["accuracy"]
-    if target is None:
-        return None
-    gap = 100 * abs(accuracy["value"] - target)
-    size = "exactly" if gap == 0 else f"by {gap:.2f} percentage points"
-    if accuracy["low"] >= target:
-        return "reached", f"reached {size}; the whole interval lies above it"
-    if accuracy["value"] >= target:
-        return "open", f"reached {size}, but the interval extends below it"
-    if accuracy["high"] >= target:
-        return "open", f"missed {size}, but the interval extends above it"
-    return "missed", f"missed {size}; the whole interval lies below it"
 
 
 def _strip(evaluation: Mapping[str, Any]) -> dict[str, float | None]:
@@ -157,8 +156,7 @@ def _best_validation(
         return None
     best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
     n = len(manifest["parts"]["validation"]["ids"])
-    low, high = wilson(round(best["val_accuracy"] * n), n)
-    accuracy = {"value": best["val_accuracy"], "low": low, "high": high}
+    accuracy = accuracy_interval(round(best["val_accuracy"] * n), n)
     return {"epoch": best["epoch"], "n": n, "accuracy": accuracy}
 
 
@@ -178,6 +176,35 @@ def _pairs(evaluation: Mapping[str, Any], path: Path) -> dict[str, Any]:
         "kinds": len(pairs),
         "mistakes": sum(pair["count"] for pair in pairs),
     }
+
+
+def _mistakes(run: Run) -> list[dict[str, Any]]:
+    """The files of the worst mistakes, as the figure shows them; none where files are not known."""
+    if not run.predictions.is_file():
+        return []
+    predictions = read_predictions(run.predictions)
+    rows = []
+    for i in predictions.mistakes()[:MISTAKES_SHOWN]:
+        k = int(predictions.probabilities[i].argmax())
+        rows.append(
+            {
+                "file": str(predictions.files[i]),
+                "predicted": predictions.classes[k],
+                "probability": float(predictions.probabilities[i, k]),
+                "true": predictions.classes[predictions.labels[i]],
+            }
+        )
+    return rows if any(row["file"] for row in rows) else []
+
+
+def _per_class(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """The rows to show of the table of classes: all, or the worst and the best by F1."""
+    rows = evaluation["per_class"]
+    if len(rows) <= CLASSES_SHOWN:
+        return {"rows": rows, "left_out": 0}
+    ranked = sorted(rows, key=lambda row: row["f1"])
+    half = CLASSES_SHOWN // 2
+    return {"rows": [*ranked[:half], *ranked[-half:]], "left_out": len(rows) - CLASSES_SHOWN}
 
 
 def _figures(folder: Path) -> dict[str, list[dict[str, Any]]]:
@@ -201,14 +228,35 @@ def _figures(folder: Path) -> dict[str, list[dict[str, Any]]]:
 def _figure(path: Path, caption: str, about: str) -> dict[str, Any]:
     with Image.open(path) as image:
         width, height = (round(side * CSS_PX_PER_INCH / DPI) for side in image.size)
-    data = base64.b64encode(path.read_bytes()).decode()
+        boxes = json.loads(image.info.get(PHOTOS, "null"))
+        dark = _dark(image, boxes) if boxes else None
     return {
         "caption": caption,
         "about": about,
         "width": width,
         "height": height,
-        "source": Markup("data:image/png;base64,") + data,
+        "source": _data_url(path.read_bytes()),
+        # A chart without pictures is turned dark by the page itself.
+        "dark": None if dark is None else _data_url(dark),
+        "chart": boxes == [],
     }
+
+
+def _data_url(png: bytes) -> str:
+    return Markup("data:image/png;base64,") + base64.b64encode(png).decode()
+
+
+def _dark(image: Image.Image, boxes: list[tuple[int, int, int, int]]) -> bytes:
+    """The figure for a dark page, as PNG: inverted in lightness, its pictures as they are."""
+    light = image.convert("RGB")
+    # CSS's invert(0.92) hue-rotate(180deg), which the page uses for charts.
+    inverted = light.point(lambda value: round(255 * 0.92 - 0.84 * value))
+    dark = inverted.convert("RGB", HUE_ROTATED)
+    for box in boxes:
+        dark.paste(light.crop(box), box)
+    file = io.BytesIO()
+    dark.save(file, "PNG")
+    return file.getvalue()
 
 
 def _split(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,6 +281,20 @@ def _split(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "hash": manifest["hash"],
         "parts": parts,
     }
+
+
+def _short_plans(recipe: str) -> str:
+    """The recipe with the knots of a budgeted run's plans on one line, of many the ends."""
+
+    def one_line(match: re.Match[str]) -> str:
+        knots = re.findall(r"\[\s*(\d+),\s*(\d+),?\s*\]", match[2])
+        shown = [f"[{step}, {total}]" for step, total in knots]
+        if len(shown) > KNOTS_SHOWN:
+            left_out = len(shown) - KNOTS_SHOWN + 1
+            shown[2:-2] = [f"… {left_out} more …"]
+        return f"{match[1]}[{', '.join(shown)}]"
+
+    return re.sub(r"^(plan = )(\[\n.*?^\])", one_line, recipe, flags=re.MULTILINE | re.DOTALL)
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:

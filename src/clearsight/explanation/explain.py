@@ -2,17 +2,19 @@
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from clearsight.data.decoding import read_image
 from clearsight.data.images import Fit, fit_image
-from clearsight.errors import UsageError
-from clearsight.evaluation.metrics import confusion_counts, confusion_pairs, predict_probabilities
+from clearsight.errors import DataError, UsageError
+from clearsight.evaluation.confusion import confusion_pairs
+from clearsight.evaluation.metrics import predict_probabilities
 from clearsight.explanation.cam import choose_layer, grad_cam
 from clearsight.figures.cam import (
     ConfusedPair,
@@ -23,6 +25,7 @@ from clearsight.figures.cam import (
 from clearsight.figures.save import save
 from clearsight.figures.style import message_figure
 from clearsight.models.classifier import Classifier
+from clearsight.progress import SILENT, Progress
 
 SAMPLES = 3
 PAIRS = 4
@@ -39,6 +42,7 @@ def explain_run(
     figures_dir: Path,
     *,
     layer: str | None = None,
+    progress: Progress = SILENT,
 ) -> list[Path]:
     """Writes `gradcam_samples.png` and `gradcam_confusion_analysis.png`; returns their paths.
 
@@ -66,21 +70,24 @@ def explain_run(
         probabilities=probabilities[chosen],
         classes=classes,
     )
+    confused = confusion_pairs(labels, predicted, classes)[:PAIRS]
     pairs: list[ConfusedPair] = []
-    for pair in confusion_pairs(confusion_counts(labels, predicted, len(classes)), classes)[:PAIRS]:
-        t, p = classes.index(pair["true"]), classes.index(pair["predicted"])
-        confused = np.flatnonzero((labels == t) & (predicted == p))
-        shown = confused[np.argsort(-confidence[confused], kind="stable")][:EXAMPLES]
-        pairs.append(
-            ConfusedPair(
-                true=pair["true"],
-                predicted=pair["predicted"],
-                count=pair["count"],
-                images=images[shown],
-                predicted_maps=_maps(model, images[shown], np.full(len(shown), p), layer),
-                true_maps=_maps(model, images[shown], np.full(len(shown), t), layer),
+    with progress.task("explaining confusions", len(confused)) as advance:
+        for pair in confused:
+            t, p = classes.index(pair["true"]), classes.index(pair["predicted"])
+            mistakes = np.flatnonzero((labels == t) & (predicted == p))
+            shown = mistakes[np.argsort(-confidence[mistakes], kind="stable")][:EXAMPLES]
+            pairs.append(
+                ConfusedPair(
+                    true=pair["true"],
+                    predicted=pair["predicted"],
+                    count=pair["count"],
+                    images=images[shown],
+                    predicted_maps=_maps(model, images[shown], np.full(len(shown), p), layer),
+                    true_maps=_maps(model, images[shown], np.full(len(shown), t), layer),
+                )
             )
-        )
+            advance(1)
     for path, figure in zip(paths, (samples, gradcam_confusion_analysis(pairs)), strict=True):
         save(figure, path)
     return paths
@@ -95,32 +102,45 @@ def explain_images(
     out: Path,
     layer: str | None = None,
     truncated: bool = False,
+    on_error: Callable[[Path, str], None] | None = None,
+    progress: Progress = SILENT,
 ) -> list[Path]:
     """Writes `<file's stem>_gradcam.png` into `out` for each image file; returns the paths.
 
     Each shows the image as the model gets it (`size` px, fitted by `fit`) and the evidence for its
     three most probable classes. With `truncated`, damaged files are used as far as they can be
     decoded. Where `out` holds another file's figure by that name, of this call or an earlier one,
-    it gets `-2`, `-3`. Raises `DataError` for a file that is no image, before anything is written,
-    and `UsageError` for no file, or a model that gives no maps.
+    it gets `-2`, `-3`. A file that can't be used is a `DataError`, and the figures before it stay;
+    with `on_error`, called with it and the reason, it is left out. Raises `UsageError` for no file,
+    or a model that gives no maps.
     """
     if not files:
         raise UsageError("images: found none; give at least one image file")
-    opened = (read_image(file, str(file), truncated=truncated) for file in files)
-    images = np.stack([fit_image(image, size, fit) for image in opened])
-    layer = layer or choose_layer(model, images.shape[1:])
-    every = predict_probabilities(model, images)
+    layer = layer or choose_layer(model, (size, size, 3))
     written = []
-    for file, image, probabilities in zip(files, images, every, strict=True):
-        top = np.argsort(-probabilities, kind="stable")[:SHOWN_CLASSES]
-        maps = _maps(model, np.repeat(image[None], len(top), 0), top, layer)
-        names = [model.classes[k] for k in top]
-        figure = gradcam_image(image, maps, names, probabilities[top], file.name)
-        source = hashlib.sha256(str(file.resolve()).encode("utf-8", "surrogateescape")).hexdigest()
-        path = _own_path(out, file.stem, source)
-        save(figure, path, source=source)
-        written.append(path)
+    with progress.task("explaining", len(files)) as advance:
+        for file in files:
+            advance(1)
+            try:
+                image = fit_image(read_image(file, str(file), truncated=truncated), size, fit)
+            except DataError as error:
+                if on_error is None:
+                    raise
+                on_error(file, str(error).removeprefix(f"{file}: "))
+                continue
+            name = str(file.resolve()).encode("utf-8", "surrogateescape")
+            source = hashlib.sha256(name).hexdigest()
+            written.append(_own_path(out, file.stem, source))
+            save(_explained(model, image, layer, file.name), written[-1], source=source)
     return written
+
+
+def _explained(model: Classifier, image: np.ndarray, layer: str, title: str) -> Figure:
+    (probabilities,) = predict_probabilities(model, image[None])
+    top = np.argsort(-probabilities, kind="stable")[:SHOWN_CLASSES]
+    maps = _maps(model, np.repeat(image[None], len(top), 0), top, layer)
+    names = [model.classes[k] for k in top]
+    return gradcam_image(image, maps, names, probabilities[top], title)
 
 
 def choose_samples(labels: np.ndarray, predicted: np.ndarray, confidence: np.ndarray) -> np.ndarray:

@@ -121,7 +121,7 @@ def gradcam_image(
     `image`: uint8 [H, W, 3]; `maps`: float32 [M, H, W], 0–1; `probabilities`: float32 [M].
     """
     figure = new_figure(0.3 + 2.2 * (1 + len(maps)), 2.9)
-    figure.suptitle(title)
+    figure.suptitle(shorten(title, 80))
     original, *panels = figure.subplots(1, 1 + len(maps))
     show_image(original, image)
     original.set_title("image")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from clearsight.figures.style import (
     INK,
@@ -20,40 +20,57 @@ from clearsight.figures.style import (
 
 GROUPED_CLASSES = 20
 """Up to so many classes the parts share one panel; more are readable only in one panel each."""
+NAMED_CLASSES = 100
+"""Up to so many classes have a bar with their name; of more the counts are sorted."""
+SAMPLED_CLASSES, SAMPLES = 100, 40
+"""Above so many classes, so many of them show an image."""
+CELL = 1.2  # height of an image with its name, in widths
 
 
 @styled()
 def sample_images(images: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Figure:
     """The first image of each class, under its name; a class without images says so.
 
-    `images`: uint8 [N, H, W, 3]; `labels`: int [N]; K `classes`.
+    Of over 100 classes it is 40, evenly spaced. `images`: uint8 [N, H, W, 3]; `labels`: int [N];
+    K `classes`.
     """
-    columns = min(len(classes), 5 if len(classes) <= 20 else 10)
-    rows = -(-len(classes) // columns)
+    total = len(classes)
+    shown = np.arange(total)
+    title = "One image of each class"
+    if total > SAMPLED_CLASSES:
+        shown = np.linspace(0, total - 1, SAMPLES).round().astype(int)
+        title = f"One image each of {SAMPLES} of the {total:,} classes"
+    columns = min(len(shown), 5 if len(shown) <= 20 else 10)
+    rows = -(-len(shown) // columns)
     figure = new_figure(max(1.15 * columns, 3.2), 1.35 * rows + 0.35)
-    figure.suptitle("One image of each class", x=0.01, ha="left")
-    for k, name in enumerate(classes):
-        axes = figure.add_subplot(rows, columns, k + 1)
-        axes.set_axis_off()
-        axes.set_title(
-            shorten(name, 16), fontsize=8, fontweight="normal", loc="center", pad=3, color=INK
-        )
-        axes.set_box_aspect(1)
+    figure.suptitle(title, x=0.01, ha="left")
+    # All in one panel, in units of its columns: layout of a panel per class takes seconds.
+    axes = figure.add_subplot()
+    axes.set_axis_off()
+    for place, k in enumerate(shown):
+        left, top = place % columns, CELL * (place // columns)
+        axes.text(left + 0.5, top + 0.21, shorten(classes[k], 15), ha="center", fontsize=8)
         found = np.flatnonzero(labels == k)
         if len(found):
-            axes.imshow(images[found[0]])
+            axes.imshow(images[found[0]], extent=(left + 0.04, left + 0.96, top + 1.17, top + 0.25))
         else:
-            axes.text(0.5, 0.5, "none here", ha="center", va="center", color=MUTED, fontsize=7)
+            axes.text(left + 0.5, top + 0.7, "none here", ha="center", color=MUTED, fontsize=7)
+    axes.set_xlim(0, columns)
+    axes.set_ylim(CELL * rows, 0)
+    axes.set_aspect("equal")
     return figure
 
 
 @styled()
-def class_distribution(counts: Mapping[str, Sequence[int]], classes: Sequence[str]) -> Figure:
+def class_distribution(counts: Mapping[str, list[int]], classes: Sequence[str]) -> Figure:
     """Images per class in every part: one panel of grouped bars, or a panel per part.
 
-    `counts`: for each part, in order, K counts.
+    Of over 100 classes the counts are sorted, and only the extreme classes named. `counts`: for
+    each part, in order, K counts.
     """
     k = len(classes)
+    if k > NAMED_CLASSES:
+        return _sorted_counts(counts, classes)
     positions = np.arange(k)
     grouped = k <= GROUPED_CLASSES
     panels = 1 if grouped else len(counts)
@@ -88,6 +105,34 @@ def class_distribution(counts: Mapping[str, Sequence[int]], classes: Sequence[st
         fontsize=8 if grouped else max(4.5, 8 * 30 / k),
     )
     axes[-1].tick_params(axis="x", length=0)
+    return figure
+
+
+def _sorted_counts(counts: Mapping[str, list[int]], classes: Sequence[str]) -> Figure:
+    figure = new_figure(9, 1.7 * len(counts) + 0.8)
+    figure.suptitle(
+        f"Images per class, each part's {len(classes):,} classes by their number of images",
+        x=0.01, ha="left",
+    )  # fmt: skip
+    for place, (part, values) in enumerate(counts.items()):
+        axes = figure.add_subplot(len(counts), 1, place + 1)
+        axes.grid(visible=False, axis="x")
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.stairs(sorted(values, reverse=True), fill=True, color=PALETTE[place])
+        axes.set_xlim(0, len(values))
+        axes.set_ylim(0, 1.08 * max(1, *values))
+        most, fewest = (values.index(end(values)) for end in (max, min))
+        span = f"{values[most]:,} of each class"
+        if values[most] != values[fewest]:
+            span = (
+                f"{values[most]:,} ({shorten(classes[most], 20)}) to {values[fewest]:,} "
+                f"({shorten(classes[fewest], 20)}) of a class"
+            )
+        axes.set_title(f"{part} ({sum(values):,}): {span}", fontsize=9, fontweight="normal")
+        axes.tick_params(labelbottom=place == len(counts) - 1)
+    axes.set_xlabel("classes")
     return figure
 
 

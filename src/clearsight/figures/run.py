@@ -112,14 +112,15 @@ def draw_evaluation(
     pixels: np.ndarray,
     labels: np.ndarray,
     probabilities: np.ndarray,
+    files: np.ndarray | None = None,
 ) -> list[Path]:
     """`confusion_matrix`, `per_class` and `worst_mistakes` of the measured images."""
     classes = [row["name"] for row in evaluation["per_class"]]
     return _save(
         run.figures,
-        confusion_matrix=confusion_matrix(evaluation["confusion"], classes),
+        confusion_matrix=confusion_matrix(labels, probabilities.argmax(1), classes),
         per_class=per_class(evaluation["per_class"]),
-        worst_mistakes=worst_mistakes(pixels, labels, probabilities, classes),
+        worst_mistakes=worst_mistakes(pixels, labels, probabilities, classes, files=files),
     )
 
 

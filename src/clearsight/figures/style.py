@@ -1,5 +1,6 @@
 """The look that all figures share."""
 
+import unicodedata
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -90,4 +91,11 @@ def message_figure(title: str, message: str) -> Figure:
 
 def shorten(name: str, length: int = 14) -> str:
     """`name` cut to `length` characters, with an ellipsis where something was cut."""
+    name = drawable(name)
     return name if len(name) <= length else name[: length - 1].rstrip() + "…"
+
+
+def drawable(text: str) -> str:
+    """`text` on one line; what no font can draw, such as bytes that are no UTF-8, becomes �."""
+    valid = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(c if unicodedata.category(c) != "Cc" else " " for c in valid)

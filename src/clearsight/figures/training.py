@@ -1,5 +1,6 @@
 """The course of training."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,10 +24,11 @@ def training_curves(
     left_out: float = 0.0,
     all_again: bool = False,
 ) -> Figure:
-    """Loss and accuracy per epoch, with the lines of chance and of the target.
+    """Loss and accuracy per epoch, with the lines of guessing and of the target.
 
     `history`: the rows of `history.csv`; the validation columns may be absent, and a cell None.
-    `chance` and `target`: accuracies from 0 to 1. `left_out`: the fraction of images that later
+    `chance` and `target`: accuracies from 0 to 1; who says 1/K of each of K classes has accuracy
+    `chance` = 1/K and loss ln K. `left_out`: the fraction of images that later
     epochs trained without, the easiest ones, so that the training curve is of harder images;
     `all_again`: but not the last epochs.
     """
@@ -47,7 +49,7 @@ def training_curves(
                 _curve(axes, epochs, _column(history, f"{part}_{quantity}"), name, colour)
         # One epoch is one point: give it room, and a legible axis.
         axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
-    _finish_losses(losses)
+    _finish_losses(losses, -math.log(chance))
     _finish_accuracies(accuracies, history, chance, target)
     return figure
 
@@ -61,8 +63,10 @@ def _curve(axes: Axes, epochs: list[int], values: np.ndarray, name: str, colour:
     axes.plot(epochs, values, color=colour, label=name, marker="o" if few else None, markersize=4)
 
 
-def _finish_losses(axes: Axes) -> None:
-    axes.set_ylim(0, 1.03 * axes.dataLim.ymax)
+def _finish_losses(axes: Axes, guessing: float) -> None:
+    axes.set_ylim(0, 1.03 * max(axes.dataLim.ymax, 1.08 * guessing))
+    axes.axhline(guessing, color=MUTED, linestyle=":", linewidth=1.2)
+    _note(axes, 1, guessing, f"guessing {guessing:.3g}", below=False)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)
 
 
@@ -72,10 +76,10 @@ def _finish_accuracies(
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.axhline(chance, color=MUTED, linestyle=":", linewidth=1.2)
-    _note(axes, 1, chance, "chance", below=chance > 0.06)
+    _note(axes, 1, chance, f"chance {100 * chance:.3g} %", below=chance > 0.06)
     if target is not None:
         axes.axhline(target, color=INK, linestyle="--", linewidth=1.2)
-        _note(axes, 0, target, "target", below=target > 0.94)
+        _note(axes, 0, target, f"target {100 * target:.3g} %", below=target > 0.94)
     part = "val" if "val_accuracy" in history[0] else "train"
     values = _column(history, f"{part}_accuracy")
     if np.isfinite(values).any():
@@ -87,10 +91,10 @@ def _finish_accuracies(
         )  # fmt: skip
 
 
-def _note(axes: Axes, x: int, y: float, name: str, *, below: bool) -> None:
-    """`name` and accuracy `y` at the line, at its left (0) or right (1) end, far from curves."""
+def _note(axes: Axes, x: int, y: float, text: str, *, below: bool) -> None:
+    """`text` at the line of height `y`, at its left (0) or right (1) end, far from curves."""
     axes.annotate(
-        f"{name} {100 * y:.3g} %",
+        text,
         (x, y),
         xycoords=axes.get_yaxis_transform(),
         xytext=(-4 if x else 4, -3 if below else 3),

@@ -17,17 +17,19 @@ def audit(
     data_dir: Path | str | None = None,
     truncated: bool = False,
     out: Path | None = None,
+    strict: bool = False,
     progress: Progress = SILENT,
 ) -> auditing.AuditReport:
     """Checks a data set as it would be split by default; figures go into `out`, if given.
 
-    One that can't be split is checked as a whole, and the report says why.
+    One that can't be split is checked as a whole, and the report says why. Damaged images are left
+    out and listed; with `strict` the first is a `DataError`.
     """
     corrupt: list[str] = []
     config = Config(data=DataConfig(source=source, truncated=truncated))
     images = load_data(
         config, data_dir, progress,
-        on_corrupt=lambda place, reason: corrupt.append(f"{place}: {reason}"),
+        on_corrupt=None if strict else lambda file, why: corrupt.append(f"{file}: {why}"),
     )  # fmt: skip
     parts, unsplit = None, None
     try:

@@ -35,6 +35,10 @@ def evaluate(
     """
     loaded = load_run(run, data_dir=data_dir, images=images, progress=progress)
     if tta is not None and tta != loaded.config.evaluation.tta:
+        progress.say(
+            f"the recipe measures with test-time augmentation {loaded.config.evaluation.tta}: its "
+            "recorded result is unchanged"
+        )
         return evaluate_model(loaded, load_classifier(loaded.run.weights), tta, progress)[0]
     evaluation = measure(loaded, progress=progress)
     write_report(loaded.run)
@@ -48,11 +52,14 @@ def measure(loaded: LoadedRun, *, progress: Progress = SILENT) -> dict[str, Any]
     evaluation, probabilities = evaluate_model(loaded, model, tta, progress)
     _, indices = loaded.measured()
     pixels, labels = images.images[indices], images.labels[indices]
-    write_predictions(run.predictions, images.ids[indices], labels, probabilities, model.classes)
+    files = _files(images, indices)
+    write_predictions(
+        run.predictions, images.ids[indices], labels, probabilities, model.classes, files
+    )
     _write_validation(loaded, model, progress)
     write_json(run.evaluation, evaluation)
     draw_training(run, loaded.config)
-    draw_evaluation(run, evaluation, pixels, labels, probabilities)
+    draw_evaluation(run, evaluation, pixels, labels, probabilities, files)
     return evaluation
 
 
@@ -92,4 +99,10 @@ def _write_validation(loaded: LoadedRun, model: Classifier, progress: Progress) 
         images.labels[indices],
         probabilities,
         model.classes,
+        _files(images, indices),
     )
+
+
+def _files(images: ImageSet, indices: np.ndarray) -> np.ndarray | None:
+    files = getattr(images, "files", None)
+    return None if files is None else files[indices]

@@ -11,6 +11,7 @@ from clearsight.config.recipes import recipe_hash, to_table
 from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
 from clearsight.errors import DataError
+from clearsight.evaluation.predictions import without_files
 from clearsight.files import read_json
 from clearsight.ledger import HARDWARE
 from clearsight.progress import SILENT, Progress
@@ -47,7 +48,7 @@ def export(
         metrics=read_json(run.evaluation),
         provenance=_provenance(loaded),
         test_images=loaded.images.images[indices],
-        validation=validation.read_bytes() if validation.is_file() else None,
+        validation=without_files(validation) if validation.is_file() else None,
         int8=_for_int8(loaded) if int8 else None,
         progress=progress,
     )

@@ -22,6 +22,7 @@ from clearsight.runtime.device import pick_device, pick_precision
 from clearsight.runtime.environment import environment
 from clearsight.tracking.numbers import Seeds
 from clearsight.tracking.tracker import check_installed, tracked
+from clearsight.training.advice import few_images
 from clearsight.training.findings import Finding
 from clearsight.training.phases import check_phases
 from clearsight.training.preflight import check_run
@@ -57,6 +58,8 @@ def train(
     findings = check_run(model, config, images, parts.train, force=force)
     for finding in findings:
         progress.say(f"pre-flight {finding.level}: {finding.message}")
+    if advice := few_images(model, len(parts.train)):
+        progress.say(f"note: {advice}")
     run = _start(path, config, images, parts, findings)
     loaded = LoadedRun(run=run, config=config, images=images, split=parts)
     _complete(loaded, model, seeds, progress)
@@ -134,5 +137,5 @@ def _complete(
                 model=model, resume=model is None, progress=tracking,
             )  # fmt: skip
             tracking.finish(measure(loaded, progress=progress))
-    explain_measured(loaded)
+    explain_measured(loaded, progress=progress)
     write_report(run)
