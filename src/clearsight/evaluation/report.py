@@ -73,6 +73,13 @@ _FILES = (
 )
 
 
+class _Missing(StrictUndefined):
+    """What a file lacks fails in the page wherever it is used, also where it is formatted."""
+
+    def __format__(self, specification: str) -> str:
+        return str(self)  # which raises
+
+
 def write_report(run: Run) -> Path:
     """Writes `run.report` from what lies in the run folder, and returns its path.
 
@@ -82,7 +89,7 @@ def write_report(run: Run) -> Path:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=_Missing,
         trim_blocks=True,
         lstrip_blocks=True,
     )
