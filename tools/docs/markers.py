@@ -154,11 +154,12 @@ def read_page(path: Path) -> str:
 
 def results_table(entries: Sequence[Entry]) -> str:
     """Markdown: a row per entry of the ledger."""
-    head = ("result", "data", "test accuracy", "95 % interval", "n", "seeds", "test-time views",
-            "training", "hardware", "date")  # fmt: skip
+    head = ("result", "data", "test accuracy", "95 % interval", "test-time views", "one view", "n",
+            "seeds", "training", "hardware", "date")  # fmt: skip
     rows = [
-        (e["name"], e["data"], accuracy_text(e), interval_text(e), f"{e['n']:,}",
-         str(len(e["runs"])), _TTA[e["tta"]], _minutes(e), _hardware(e), e["recorded"])
+        (e["name"], e["data"], accuracy_text(e), interval_text(e), _TTA[e["tta"]],
+         accuracy_text(e, "none"), f"{e['n']:,}", str(len(e["runs"])), _minutes(e), _hardware(e),
+         e["recorded"])
         for e in entries
     ]  # fmt: skip
     return "\n" + table(head, rows)
