@@ -1,4 +1,4 @@
-"""clearsight trains, judges, explains and ships classifiers of small images.
+"""clearsight trains, evaluates, explains and exports classifiers of small images.
 
 The names in `__all__` are imported when they are first used, so that `import clearsight` is quick.
 """
