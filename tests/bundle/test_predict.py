@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,7 +147,7 @@ def test_a_damaged_or_missing_file_is_named(predictor: Predictor, tmp_path: Path
         ([3], "found int"),
     ],
 )
-def test_other_pixels_are_wrong_use(predictor: Predictor, image: object, found: str) -> None:
+def test_other_pixels_are_wrong_use(predictor: Predictor, image: Any, found: str) -> None:
     with pytest.raises(UsageError, match=found):
         predictor.predict(image)
 
@@ -158,7 +159,7 @@ def test_a_bundle_without_int8_graph_says_how_to_get_one(bundle: Path) -> None:
 
 def test_an_unknown_engine_is_wrong_use(bundle: Path) -> None:
     with pytest.raises(UsageError, match="expected one of auto, onnx, int8, torch"):
-        load(bundle, "tensorrt")
+        load(bundle, "tensorrt")  # ty: ignore[invalid-argument-type]
 
 
 def test_a_graph_that_is_none_is_refused() -> None:
