@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/trials.json"))
     given = parser.parse_args()
     shared = {"phases.0.epochs": given.epochs}
-    about = {"recipe": to_table(load_recipe(RECIPE, shared))}
+    about: dict[str, Any] = {"recipe": to_table(load_recipe(RECIPE, shared))}
     runs = earlier(given.out, about)
     images = load_images("cifar10", data_dir=given.data_dir)
     images = replace(images, images=images.images[:])  # no disk while the clock runs

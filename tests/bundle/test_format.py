@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,8 +25,8 @@ def model(size: int | None = None) -> Classifier:
     return build("resnet20", CLASSES, preprocess).eval()
 
 
-def write(out: Path, classifier: Classifier | None = None, **changes: object) -> Path:
-    given = {
+def write(out: Path, classifier: Classifier | None = None, **changes: Any) -> Path:
+    given: dict[str, Any] = {
         "onnx": b"graph",
         "size": 32,
         "fit": "letterbox",

@@ -20,7 +20,7 @@ from clearsight.errors import BundleError, UsageError
 from clearsight.evaluation.predictions import read_predictions
 from clearsight.models.factory import build
 from clearsight.models.preprocess import Preprocess
-from tools.docs.markdown import split_page
+from tools.docs.markdown import parse_page
 
 BUNDLES = Path(__file__).parent
 PAGE = Path(__file__).parents[2] / "docs" / "bundle.md"
@@ -72,7 +72,7 @@ def test_a_bundle_of_every_released_format_is_kept_small_and_read(number: int) -
 def test_the_page_s_four_examples_give_equal_labels(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    blocks = [block for block in split_page(PAGE.read_text("utf-8"))[0] if block.language]
+    blocks = [block for block in parse_page(PAGE.read_text("utf-8")).blocks if block.language]
     spaces: dict[str, dict[str, Any]] = {}
     printed = []
     for way, block in zip(WAYS, blocks, strict=True):

@@ -118,7 +118,7 @@ def test_long_lines_are_folded_between_words_on_a_terminal_only(
     text = "looked for it in /a/rather/long/path/of/a/folder and in another place"
     assert folded(text, io.StringIO()) == [text]
     terminal = io.StringIO()
-    terminal.isatty = lambda: True  # ty: ignore[invalid-assignment]
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
     assert folded(text, terminal) == [
         "looked for it in /a/rather/long/path/of/a/folder",
         "  and in another place",

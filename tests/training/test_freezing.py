@@ -188,7 +188,7 @@ def test_the_learning_rate_decays_from_the_head_down() -> None:
 def test_a_restarted_average_leaves_frozen_weights_alone() -> None:
     for kind in ("ema", "lookahead"):
         layer = nn.Linear(1, 1, bias=False)
-        averaging = Averaging(layer, TrainingConfig(averaging=kind))  # ty: ignore
+        averaging = Averaging(layer, TrainingConfig(averaging=kind))
         with torch.no_grad():
             layer.weight.fill_(0.7)
         averaging.restart()
