@@ -105,7 +105,7 @@ def measure(recipe: str, file: Path, count: int, steps: int) -> dict[str, Any]:
     from clearsight.config.recipes import load_recipe
     from clearsight.data.batches import Batches
     from clearsight.data.images import ImageSet
-    from clearsight.data.splits import split
+    from clearsight.data.splits import Split
     from clearsight.runs import create_run
     from clearsight.runtime.device import pick_device
     from clearsight.training.train import train_model
@@ -124,7 +124,10 @@ def measure(recipe: str, file: Path, count: int, steps: int) -> dict[str, Any]:
         parts=np.full(count, "train"),
         name="scaling",
     )
-    parts, times = split(images, config.data), StepTimes()
+    # All of them: without a part to measure on, `split` refuses.
+    none = np.empty(0, np.int64)
+    parts = Split(train=np.arange(count), validation=none, test=none, sources={})
+    times = StepTimes()
     with tempfile.TemporaryDirectory() as folder:
         run = create_run(Path(folder) / "run", config, {})
         train_model(run, config, images, parts, progress=times)

@@ -17,21 +17,22 @@ from clearsight.models.factory import build
 from clearsight.models.preprocess import Preprocess
 from clearsight.training.averaging import Averaging
 from clearsight.training.checkpoint import (
+    TRAIN_STATE,
     load_classifier,
     load_metadata,
     load_state,
     save_state,
 )
 from clearsight.training.optimizers import build_optimizers
-from clearsight.training.phases import Position
+from clearsight.training.state import TrainState
 
 QUICK = settings(
     deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 ROW = {"phase": 1, "epoch": 1, "step": 9, "val_loss": 1.0, "val_accuracy": 0.5}
-STATE = Position(
+STATE = TrainState(
     phase=1, step=4, epoch=2, seconds=3.5, plan=((0, 9),), history=[ROW], timing=[{"epoch": 1}],
-    best=ROW, phases=[{"name": "head", "seconds": 2.0}], plans=[((0, 4), (2, 6))],
+    best=ROW, best_before=ROW, phases=[{"name": "head", "seconds": 2.0}], plans=[((0, 4), (2, 6))],
 )  # fmt: skip
 odd = st.sampled_from(
     [..., None, True, -1, 0, 7, 0.5, 10**30, 1e300, "", "x", [], [0.5], [[]], [[1, 1]], [3, 2],
@@ -45,7 +46,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
     model = build("airnet-tiny", ("cat", "dog"), Preprocess((0.5,) * 3, (0.25,) * 3))
     folder = tmp_path_factory.mktemp("run") / "last"
     metadata = model.describe() | {"data": {"size": 32, "fit": "crop"}} | ROW
-    metadata["position"] = STATE.to_dict()
+    metadata[TRAIN_STATE] = STATE.to_dict()
     metadata["weights"] = {"source": "package x", "licence": "mit", "sha256": "0" * 64}
     optimizers = build_optimizers(model, PhaseConfig())
     model(torch.zeros(2, 32, 32, 3, dtype=torch.uint8)).sum().backward()
@@ -59,7 +60,7 @@ def use(folder: Path) -> str | None:
     """Loads a checkpoint as for resuming; returns what the error says, if there is one."""
     try:
         model = load_classifier(folder)
-        Position.from_dict(load_metadata(folder)["position"])
+        TrainState.from_dict(load_metadata(folder)[TRAIN_STATE])
         optimizers = build_optimizers(model, PhaseConfig())
         load_state(folder, model, Averaging(model, TrainingConfig()), optimizers, {})
     except ClearsightError as error:
@@ -96,7 +97,7 @@ def edited(content: Any, path: tuple, value: Any) -> Any:
 def test_a_checkpoint_as_it_was_saved_is_loaded(saved: tuple[Path, dict[str, Any]]) -> None:
     folder, metadata = saved
     assert use(folder) is None
-    assert Position.from_dict(metadata["position"]) == STATE
+    assert TrainState.from_dict(metadata[TRAIN_STATE]) == STATE
 
 
 @QUICK
@@ -142,9 +143,9 @@ def test_any_damage(
         (("preprocess", "std"), [0, 1, 1], r"preprocess\.std\[0\]: found 0, expected more than 0"),
         (("data",), ..., "lacks data"),
         (("data", "size"), "32", r"data\.size: found '32', expected integer"),
-        (("position", "phase"), 2, "phases, plans and steps disagree; restore"),
-        (("position", "plan"), [[9, 9]], "phases, plans and steps disagree"),
-        (("position", "epoch"), ..., "position: lacks epoch"),
+        ((TRAIN_STATE, "phase"), 2, "phases, plans and steps disagree; restore"),
+        ((TRAIN_STATE, "plan"), [[9, 9]], "phases, plans and steps disagree"),
+        ((TRAIN_STATE, "epoch"), ..., "train_state: lacks epoch"),
     ],
 )
 def test_an_edited_key_is_named(

@@ -18,7 +18,7 @@ from clearsight.data.images import ImageSet
 from clearsight.data.splits import Split
 from clearsight.files import write_csv, write_text
 from clearsight.models.classifier import Classifier
-from clearsight.models.factory import rebuild, start
+from clearsight.models.factory import start
 from clearsight.progress import SILENT, Progress
 from clearsight.runs import Run
 from clearsight.runtime.device import pick_device, pick_precision, tune_allocator
@@ -76,7 +76,7 @@ def train_model(
         state = TrainState.from_dict(metadata[TRAIN_STATE])
         if state.phase >= len(config.phases):
             return state.phases
-        model = rebuild(metadata)
+        model = checkpoint.load_architecture(run.last)
     model = model or new_classifier(config, images, split)
     model = model.to(device).to(memory_format=torch.channels_last)
     context = _context(config, images, split, model, progress)
