@@ -1,9 +1,9 @@
-# Everything here works from a fresh clone: each target sets up .venv first, once.
+# Every target works in a fresh clone: it sets up .venv first, once.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-# One thread each: the test processes share the cores, and small models gain nothing from more.
+# One thread per process: they share the cores, and small models gain nothing from more.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
 
 .PHONY: help demo test test-slow check notebook docs package format
@@ -12,24 +12,25 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "make %-10s %s\n", $$1, $$2 }'
 
-demo: $(READY)  ## set up, then train, judge, explain and export a first model (about 10 minutes)
+demo: $(READY)  ## set up, then train, evaluate, explain and export a first model (about 10 minutes)
 	$(BIN)/clearsight demo
 
-test: $(READY)  ## set up, then run the tests (under 5 minutes)
-	$(PYTEST) -m "not slow"
+test: $(READY)  ## set up, then run the tests (under 5 minutes) and show their coverage
+	$(PYTEST) -m "not slow" --cov=clearsight --cov-report=
+	@echo "coverage of clearsight: $$($(BIN)/coverage report --format=total) % of its lines"
 
-test-slow: $(READY)  ## the tests that train for real or need CIFAR-10
+test-slow: $(READY)  ## the tests that really train or need CIFAR-10, and the examples
 	$(BIN)/python -m pytest -m slow
 
-check: $(READY)  ## format, lint, types, layering, and what the documents say
+check: $(READY)  ## check format, lint, types, layers and documents
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/ty check --python .venv src tools
+	$(BIN)/ty check --python .venv src tests benchmarks tools
 	$(BIN)/python -m pytest tests/test_layering.py
 	$(BIN)/python -m tools.docs check
 
 notebook: $(READY)  ## run the notebook from top to bottom and keep its outputs (some minutes)
-	$(BIN)/jupytext --to ipynb notebooks/cifar10_classification.py
+	$(BIN)/jupytext --update --to ipynb notebooks/cifar10_classification.py
 	$(BIN)/jupyter execute --inplace notebooks/cifar10_classification.ipynb
 
 docs: $(READY)  ## build the site of docs/ into site/, warnings as errors

@@ -55,7 +55,7 @@ def configuration(given: argparse.Namespace, store: str) -> Config:
             "cache": {"store": store, "views": 1, "memory": 8.0, "disk": 20.0},
             "phases": [
                 {
-                    "name": "head", "trains": "head", "epochs": given.epochs,
+                    "name": "head", "trainable": "head", "epochs": given.epochs,
                     "optimizer": "adam", "lr": 1e-3,
                 }
             ],

@@ -45,7 +45,7 @@ def prepared(name: str, size: int, trains: str, batch: int) -> Callable[[], None
     model = start(config, [str(k) for k in range(10)], lambda: ([0.5] * 3, [0.25] * 3))
     model = model.to(memory_format=torch.channels_last)
     freeze(model, selected(model, trains), {name for name, _ in model.named_parameters()})
-    set_modes(model, PhaseConfig(trains=trains, bn="running"))
+    set_modes(model, PhaseConfig(trainable=trains, batch_norm="running"))
     depth = 0 if trains == "all" else frozen_depth(model)
     side = 32 if resized else size
     images = torch.randint(0, 256, (batch, side, side, 3), dtype=torch.uint8)

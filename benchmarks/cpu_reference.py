@@ -81,7 +81,7 @@ def run_reference(checkout: Path, data_dir: str | None) -> Result:
                 "classes": list(images.classes),
             }
             torch.save(stored, f"cifar10/{part}.pt")
-        names = {"__name__": "reference", "_Mark": Mark}
+        names: dict[str, Any] = {"__name__": "reference", "_Mark": Mark}
         # Its entry block is run by hand, to get at the time it measures.
         body, _, _ = code.partition('if __name__ == "__main__":')
         sys.argv = [str(script.resolve())]
@@ -210,7 +210,7 @@ def main() -> None:
     from clearsight.runtime.environment import environment
 
     script = given.reference / SCRIPT
-    about = {
+    about: dict[str, Any] = {
         "recipe": to_table(load_recipe(given.recipe)),
         "reference": {SCRIPT: hashlib.sha256(script.read_bytes()).hexdigest()},
     }

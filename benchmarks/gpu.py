@@ -114,7 +114,7 @@ def reference(script: Path, prepare: Callable[[ModuleType], Callable[[int], obje
             name = "time_seconds" if "time_seconds" in variables else "total_time_seconds"
             found.update(seconds=variables[name], accuracy=variables["tta_val_acc"])
 
-    module.print_training_details = note
+    vars(module)["print_training_details"] = note
     one = prepare(module)
 
     def make_run(number: int) -> Result:

@@ -55,7 +55,9 @@ def measure(
     bundle: Bundle, rounds: int, calls: int, batches: int
 ) -> dict[Engine, dict[int, list[list[float]]]]:
     """Seconds of every call, by engine, batch size and round."""
-    names: list[Engine] = ["torch", "onnx", *(["int8"] if bundle.int8 else [])]
+    names: list[Engine] = ["torch", "onnx"]
+    if bundle.int8:
+        names.append("int8")
     engines = {name: load(bundle.path, name).run for name in names}
     rng = np.random.default_rng(0)
     shape = (max(BATCHES), bundle.size, bundle.size, 3)

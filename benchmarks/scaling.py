@@ -46,18 +46,21 @@ class StepTimes(Silent):
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
+        self.before: float | None = None
 
-    def task(self, name: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        before: float | None = None
+    def task(
+        self, name: str, total: float, *, unit: str = ""
+    ) -> AbstractContextManager[Callable[[float], None]]:
+        return nullcontext(self.advance)
 
-        def advance(count: int) -> None:
-            nonlocal before
-            now = time.perf_counter()
-            if before is not None:
-                self.seconds.append(now - before)
-            before = now
+    def advance(self, count: float) -> None:
+        now = time.perf_counter()
+        if self.before is not None:
+            self.seconds.append(now - self.before)
+        self.before = now
 
-        return nullcontext(advance)
+    def epoch(self, row: object) -> None:
+        self.before = None
 
 
 def write_images(path: Path, count: int, size: int, real: np.ndarray) -> None:
@@ -111,7 +114,7 @@ def measure(recipe: str, file: Path, count: int, steps: int) -> dict[str, Any]:
     config = load_recipe(recipe, changes)
     total = steps_to_time(WARM_UP + steps, count // config.training.batch)
     # Without what a recipe's course saves: every step is to cost the same.
-    phase = replace(config.phases[0], steps=total, shrink=1.0, skip=0.0)
+    phase = replace(config.phases[0], steps=total, progressive_resizing=1.0, selective_backprop=0.0)
     config = replace(config, phases=(phase,))
     images = ImageSet(
         images=np.load(file, mmap_mode="r")[:count],

@@ -34,12 +34,16 @@ RECIPE = "airnet94"
 # What is changed → how, as flags.
 TRIALS: Mapping[str, Mapping[str, Any]] = {
     "the recipe": {},
-    "images never shrunk": {"phases.0.shrink": 1.0},
-    "images shrunk for longer": {"phases.0.shrink_until": 0.75},
-    "no image left out": {"phases.0.skip": 0.0},
-    "neither shrunk nor left out": {"phases.0.shrink": 1.0, "phases.0.skip": 0.0},
-    "left out up to the end": {"phases.0.skip_until": 1.0},
-    "fewer left out, and later": {"phases.0.skip": 0.4, "phases.0.skip_from": 0.3},
+    "images never shrunk": {"phases.0.progressive_resizing": 1.0},
+    "images shrunk for longer": {"phases.0.progressive_resizing_until": 0.75},
+    "no image left out": {"phases.0.selective_backprop": 0.0},
+    "neither shrunk nor left out": {
+        "phases.0.progressive_resizing": 1.0, "phases.0.selective_backprop": 0.0,
+    },
+    "left out up to the end": {"phases.0.selective_backprop_until": 1.0},
+    "fewer left out, and later": {
+        "phases.0.selective_backprop": 0.4, "phases.0.selective_backprop_from": 0.3,
+    },
     "learning rate 0.3": {"phases.0.lr": 0.3},
     "learning rate 0.13": {"phases.0.lr": 0.13},
     "momentum 0.75, learning rate 0.15": {"phases.0.momentum": 0.75, "phases.0.lr": 0.15},
@@ -119,7 +123,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/trials.json"))
     given = parser.parse_args()
     shared = {"phases.0.epochs": given.epochs}
-    about = {"recipe": to_table(load_recipe(RECIPE, shared))}
+    about: dict[str, Any] = {"recipe": to_table(load_recipe(RECIPE, shared))}
     runs = earlier(given.out, about)
     images = load_images("cifar10", data_dir=given.data_dir)
     images = replace(images, images=images.images[:])  # no disk while the clock runs

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from clearsight.data.images import ImageSet, content_ids
+from clearsight.data.records import Records
 
 
 @pytest.fixture(autouse=True)
@@ -43,3 +44,8 @@ def make_images(n: int, size: int = 32, classes: int = 3, seed: int = 0) -> Imag
         parts=np.full(n, "", dtype="U10"),
         name="bands",
     )
+
+
+def stacked(records: Records) -> np.ndarray:
+    """The pixels of records that hold arrays of one shape, in one array."""
+    return np.stack([np.asarray(image) for image in records.images])

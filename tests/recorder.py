@@ -11,14 +11,14 @@ class Recorder(Silent):
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.totals: dict[str, int] = {}
-        self.steps: dict[str, list[int]] = {}
+        self.totals: dict[str, float] = {}
+        self.steps: dict[str, list[float]] = {}
 
     def say(self, text: str) -> None:
         self.lines.append(text)
 
     @contextmanager
-    def task(self, name: str, total: int) -> Generator[Advance]:
+    def task(self, name: str, total: float, *, unit: str = "") -> Generator[Advance]:
         self.totals[name] = total
         self.steps[name] = []
         yield self.steps[name].append

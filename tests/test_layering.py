@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "src" / "clearsight"
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "clearsight"
+DESIGN = ROOT / "docs" / "design.md"
 
 # A module imports from its own line or from lines above it.
 LAYERS = [
     {"errors"},
-    {"progress", "files"},
+    {"progress", "formats", "files"},
     {"config"},
     {"runtime", "runs"},
     {"data", "models"},
@@ -97,6 +100,22 @@ def test_an_import_the_wrong_way_is_found(place: str, source: str) -> None:
 )
 def test_an_import_the_right_way_passes(place: str, source: str) -> None:
     assert broken_imports(place, source, LAYERS) == []
+
+
+def section(heading: str) -> str:
+    """The text of a section of docs/design.md."""
+    return DESIGN.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def test_the_design_names_every_package_and_module() -> None:
+    entries = (p for p in SOURCE.iterdir() if p.suffix == ".py" or p.is_dir())
+    present = {p.stem for p in entries if not p.name.startswith("__")}
+    assert set(re.findall(r"^\| `(\w+)` \|", section("Packages"), re.MULTILINE)) == present
+
+
+def test_the_design_has_the_layers_of_this_test() -> None:
+    lines = section("Layers").split("```text\n")[1].split("```")[0].splitlines()
+    assert [set(line.split(", ")) for line in lines] == LAYERS
 
 
 def test_modules_are_short() -> None:

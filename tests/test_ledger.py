@@ -149,7 +149,7 @@ def test_runs_are_listed_with_what_they_reached(tmp_path: Path) -> None:
     assert rows["done"]["accuracy"]["value"] == 0.9
     assert (rows["begun"]["state"], rows["begun"]["recipe"]) == ("started", "resnet20")
     assert rows["broken"]["state"] == "unreadable"
-    assert "no valid TOML" in rows["broken"]["problem"]
+    assert "invalid TOML" in rows["broken"]["problem"]
     assert list_runs(tmp_path / "nowhere") == []
 
 
@@ -158,7 +158,7 @@ def test_entries_are_read_by_name_and_other_files_passed_over(tmp_path: Path) ->
     write_json(tmp_path / "results" / "bench.json", {"rows": []})
     assert list(read_entries(tmp_path / "results")) == ["airnet"]
     (tmp_path / "results" / "bad.json").write_text("{", "utf-8")
-    with pytest.raises(FileError, match=r"bad\.json: can't be read"):
+    with pytest.raises(FileError, match=r"bad\.json: invalid JSON"):
         read_entries(tmp_path / "results")
 
 

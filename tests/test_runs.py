@@ -45,7 +45,7 @@ def test_a_run_folder_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_csv_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"history\.csv: can't be read as CSV"):
+    with pytest.raises(FileError, match=r"history\.csv: can't be read"):
         read_csv(tmp_path / "history.csv")
 
 

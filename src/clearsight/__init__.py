@@ -1,4 +1,4 @@
-"""clearsight trains, judges, explains and ships classifiers of small images.
+"""clearsight trains, evaluates, explains and exports classifiers of small images.
 
 The names in `__all__` are imported when they are first used, so that `import clearsight` is quick.
 """
@@ -11,34 +11,51 @@ if TYPE_CHECKING:
     from clearsight.config.recipes import load_recipe
     from clearsight.data.sources import load_images
     from clearsight.data.splits import split
+    from clearsight.errors import ClearsightError
+    from clearsight.evaluation.compare import compare_runs as compare
+    from clearsight.figures.run import draw_augmentation
+    from clearsight.runs import Run
+    from clearsight.workflows.audit import audit
     from clearsight.workflows.evaluate import evaluate
     from clearsight.workflows.explain import explain
     from clearsight.workflows.export import export
-    from clearsight.workflows.train import train
+    from clearsight.workflows.train import resume, train
 
     __version__: str
 
 __all__ = [
+    "ClearsightError",
+    "Run",
     "__version__",
+    "audit",
+    "compare",
+    "draw_augmentation",
     "evaluate",
     "explain",
     "export",
     "load",
     "load_images",
     "load_recipe",
+    "resume",
     "split",
     "train",
 ]
 
 _HOMES = {
-    "evaluate": "clearsight.workflows.evaluate",
-    "explain": "clearsight.workflows.explain",
-    "export": "clearsight.workflows.export",
-    "load": "clearsight.bundle.predict",
-    "load_images": "clearsight.data.sources",
-    "load_recipe": "clearsight.config.recipes",
-    "split": "clearsight.data.splits",
-    "train": "clearsight.workflows.train",
+    "ClearsightError": "clearsight.errors:ClearsightError",
+    "Run": "clearsight.runs:Run",
+    "audit": "clearsight.workflows.audit:audit",
+    "compare": "clearsight.evaluation.compare:compare_runs",
+    "draw_augmentation": "clearsight.figures.run:draw_augmentation",
+    "evaluate": "clearsight.workflows.evaluate:evaluate",
+    "explain": "clearsight.workflows.explain:explain",
+    "export": "clearsight.workflows.export:export",
+    "load": "clearsight.bundle.predict:load",
+    "load_images": "clearsight.data.sources:load_images",
+    "load_recipe": "clearsight.config.recipes:load_recipe",
+    "resume": "clearsight.workflows.train:resume",
+    "split": "clearsight.data.splits:split",
+    "train": "clearsight.workflows.train:train",
 }
 
 
@@ -48,7 +65,8 @@ def __getattr__(name: str) -> Any:
 
         return version("clearsight")
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        module, _, attribute = _HOMES[name].partition(":")
+        return getattr(import_module(module), attribute)
     raise AttributeError(f"module 'clearsight' has no attribute {name!r}")
 
 

@@ -15,6 +15,10 @@
 Each message is one sentence that names the file or field, what was found, and what to do.
 """
 
+from typing import Any
+
+SHOWN, LINE = 60, 150  # characters that a message repeats of a value, of another's message
+
 
 class ClearsightError(Exception):
     """Base of all errors that are not bugs; `exit_code` is what the command line returns."""
@@ -62,3 +66,28 @@ class BundleError(ClearsightError):
 
 class RegistryError(ClearsightError):
     """A registered model, version or alias is not there, or a promotion is refused."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of another library's message, cut; the error's type where it has none."""
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(" .:")
+    return line if len(line) <= LINE else f"{line[:LINE]}…"
+
+
+def shown(value: Any) -> str:
+    """`value` as a message repeats it: its `repr`, cut where it is long."""
+    if isinstance(value, int | float):
+        try:
+            text = repr(value)
+        except ValueError:  # Python prints no whole number of over 4,300 digits
+            return "a number of thousands of digits"
+    else:
+        # Of a long text or table the start is enough, and quick to make.
+        part = value[:SHOWN] if isinstance(value, str | bytes | list | tuple) else value
+        try:
+            text = repr(part)
+        except (RecursionError, ValueError):
+            return f"a deeply nested {type(value).__name__}"
+        if part is not value and len(part) < len(value):
+            return f"{text[:SHOWN]}…"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

@@ -1,15 +1,42 @@
 """Atomic files: each is written beside its path and renamed into place, whole or not at all."""
 
 import csv
+import hashlib
+import io
 import json
+import math
 import os
 import shutil
-from collections.abc import Generator, Mapping, Sequence
+import stat
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from clearsight.errors import FileError
+from clearsight.errors import FileError, first_line
+from clearsight.formats import SCHEMAS, problem
+
+LARGEST = 2**28
+"""Bytes of the largest JSON or CSV file to read; the split of 1.28 million images takes 100 MB."""
+
+
+class MissingKeyError(FileError, KeyError):
+    """A file lacks a key. A `KeyError` too, as for any mapping: templates may ask what is there."""
+
+    __str__ = Exception.__str__  # a KeyError's is the message in quotes
+
+
+class Record(dict[str, Any]):
+    """An object of a JSON file or a row of a CSV file, which names the file if it lacks a key."""
+
+    def __init__(self, items: Iterable[tuple[str, Any]] = (), path: Path | None = None) -> None:
+        super().__init__(items)
+        self.path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise MissingKeyError(
+            f"{self.path or 'the file'}: lacks {key!r}; restore or remove the file"
+        )
 
 
 def write_text(path: Path, text: str) -> None:
@@ -24,11 +51,30 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of `write_json`. Raises `FileError` where it is missing or damaged."""
+    """The content of `write_json`, checked against the schema of the file's name if there is one.
+
+    Raises `FileError` where the file is missing, damaged, or says something else.
+    """
+    value = parse_json(read_text(path), path)
+    _check_format(value, path)
+    return value
+
+
+def parse_json(text: str, path: Path) -> Any:
+    """The value of a JSON text that was read from `path`. Raises `FileError`; NaN is no JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FileError(f"{path}: can't be read as JSON ({error}); restore or remove it") from error
+        return json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=lambda pairs: Record(pairs, path),
+        )
+    except RecursionError as error:
+        raise FileError(f"{path}: invalid JSON (nested too deeply); restore the file") from error
+    except ValueError as error:
+        raise FileError(
+            f"{path}: invalid JSON ({first_line(error)}); restore or remove the file"
+        ) from error
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -40,24 +86,84 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_csv(path: Path) -> list[dict[str, Any]]:
-    """The rows of `write_csv`, numbers as int or float, empty cells as None.
+    """The rows of `write_csv`, finite numbers as int or float, empty cells as None.
 
-    Raises `FileError` where it is missing or damaged.
+    They are checked against the schema of the file's name if there is one.
+    Raises `FileError` where the file is missing, damaged, or says something else.
     """
 
     def value(cell: str) -> Any:
         for kind in (int, float):
             try:
-                return kind(cell)
+                number = kind(cell)
             except ValueError:
                 continue
+            return number if math.isfinite(number) else cell
         return cell or None
 
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [{k: value(v) for k, v in row.items()} for row in csv.DictReader(file)]
-    except (OSError, ValueError, csv.Error) as error:
-        raise FileError(f"{path}: can't be read as CSV ({error}); restore it") from error
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True))
+    except csv.Error as error:
+        raise FileError(f"{path}: invalid CSV ({error}); restore the file") from error
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise FileError(f"{path}: row {number} has not as many cells as the first; restore it")
+    table = [Record(((name, value(cell)) for name, cell in row.items()), path) for row in rows]
+    _check_format(table, path)
+    return [*table]
+
+
+def _check_format(value: Any, path: Path) -> None:
+    """Raises `FileError` for what breaks the schema of the file's name, if there is one."""
+    schema = SCHEMAS / f"{path.stem}.schema.json"
+    wrong = problem(value, schema) if schema.is_file() else None
+    if wrong:
+        raise FileError(f"{path}: {wrong}; restore or remove the file")
+
+
+def read_text(path: Path, largest: int = LARGEST) -> str:
+    """The text of a regular file of at most `largest` bytes, UTF-8 with or without a BOM.
+
+    Raises `FileError` for anything else; a pipe or a device is not opened.
+    """
+    check_regular(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(largest + 1)
+    except OSError as error:
+        raise FileError(
+            f"{path}: can't be read ({error.strerror or error}); check the path and its permissions"
+        ) from error
+    if len(content) > largest:
+        raise FileError(
+            f"{path}: is larger than {largest / 2**20:g} MiB, so it is not what is expected here; "
+            "give another file"
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(
+            f"{path}: is not text in UTF-8 ({error.reason} at byte {error.start:,}); "
+            "save it in UTF-8"
+        ) from error
+
+
+def check_regular(path: Path) -> None:
+    """Raises `FileError` unless `path` is a regular file, or a link to one; nothing is opened."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:  # a ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise FileError(f"{path}: can't be read ({reason}); check the path") from error
+    if not stat.S_ISREG(mode):
+        found = next((name for is_a, name in _KINDS.items() if is_a(mode)), "no regular file")
+        raise FileError(f"{path}: is {found}, expected a file; give the path of a file")
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Hex digest of a file's bytes. Raises `OSError`."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 @contextmanager
@@ -103,6 +209,26 @@ def recover(folder: Path) -> None:
 
 def as_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+_KINDS = {
+    stat.S_ISDIR: "a folder",
+    stat.S_ISFIFO: "a named pipe",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return value
 
 
 def _aside(path: Path) -> Path:

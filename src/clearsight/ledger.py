@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import re
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,10 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from clearsight.config.parsing import parse
 from clearsight.config.recipes import load_recipe, recipe_hash, recipe_names, to_table
 from clearsight.config.schema import Config
 from clearsight.errors import ClearsightError, RunError, UsageError
-from clearsight.files import read_json, write_json
+from clearsight.files import as_json, file_digest, parse_json, read_json, read_text, write_json
 from clearsight.runs import Run, open_run
 
 RESULTS = Path("results")
@@ -54,7 +56,7 @@ def record(runs: Sequence[Run], name: str, folder: Path = RESULTS) -> Path:
         "seconds": spread([row["seconds"] for row in rows]),
     }
     path = folder / f"{name}.json"
-    write_json(path, entry)
+    write_entry(path, entry)
     return path
 
 
@@ -67,7 +69,19 @@ def record_benchmark(
     can show it.
     """
     about = {"name": path.stem, "kind": kind, "recorded": _today(), "environment": environment}
-    write_json(path, {**about, **content})
+    write_entry(path, {**about, **content})
+
+
+def write_entry(path: Path, entry: Mapping[str, Any]) -> None:
+    """Writes an entry with its checksum, by which an edited value is noticed."""
+    content = json.loads(as_json(entry))  # what a reader will find: tuples are lists there
+    write_json(path, content | {"checksum": checksum(content)})
+
+
+def checksum(entry: Mapping[str, Any]) -> str:
+    """SHA-256 over an entry's values except `checksum`; layout and order of keys do not count."""
+    content = {key: value for key, value in entry.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -94,7 +108,7 @@ def read_entries(folder: Path = RESULTS, kind: str = "runs") -> dict[str, dict[s
     """
     entries = {}
     for path in sorted(folder.glob("*.json")):
-        entry = read_json(path)
+        entry = parse_json(read_text(path), path)  # may have the name of a run's file
         if entry.get("kind") == kind:
             entries[path.stem] = entry
     return entries
@@ -103,6 +117,15 @@ def read_entries(folder: Path = RESULTS, kind: str = "runs") -> dict[str, dict[s
 def shipped_hash(name: str) -> str | None:
     """The recipe hash, as the ledger writes it, of the shipped recipe `name`; None for no such."""
     return recipe_hash(_recipe(load_recipe(name))) if name in recipe_names() else None
+
+
+def entry_hash(entry: Mapping[str, Any]) -> str:
+    """The recipe hash of an entry's configuration as it reads today.
+
+    The recorded hash leaves out what was a default then; this one notices a default that changed.
+    Raises `ConfigError`.
+    """
+    return recipe_hash(_recipe(parse(Config, dict(entry["config"]), entry["recipe"])))
 
 
 def _today() -> str:
@@ -147,10 +170,7 @@ def _facts(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
         "target": evaluation["target"],
         # Of the phases, not of their epochs: computing the features of frozen stages is training.
         "seconds": sum(phase["seconds"] for phase in evaluation["phases"]),
-        "figures": {
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(run.figures.glob("*.png"))
-        },
+        "figures": {path.name: file_digest(path) for path in sorted(run.figures.glob("*.png"))},
     }
     recipe = _recipe(config)
     table = to_table(recipe)

@@ -1,10 +1,10 @@
-"""What long work says while it runs. The library reports here and never prints by itself."""
+"""Progress of long work. The library reports here and never prints by itself."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
-Advance = Callable[[int], None]
+Advance = Callable[[float], None]
 EpochRow = Mapping[str, Any]
 
 
@@ -15,16 +15,21 @@ class Progress(Protocol):
         """One line for the reader."""
         ...
 
-    def task(self, name: str, total: int) -> AbstractContextManager[Advance]:
-        """A piece of work of `total` steps; call what it gives with the steps just done."""
+    def task(self, name: str, total: float, *, unit: str = "") -> AbstractContextManager[Advance]:
+        """A piece of work of `total` steps; call what it gives with the steps just done.
+
+        With the unit `s`, `total` is the time the work will take, in seconds.
+        """
         ...
 
     def epoch(self, row: EpochRow) -> None:
         """The figures of an epoch that has ended, in the names of `history.csv` and `timing.csv`.
 
-        `phase` (name), `epoch` and `epochs` (counts from 1 within the run), `train_loss`,
-        `train_accuracy` (0–1), `val_loss`, `val_accuracy` (absent where there is no validation
-        part), `lr`, `images_per_second` (training images), `seconds_left` (estimate).
+        `phase` (name), `epoch` and `epochs` (counts from 1 within the run; `epochs`, how many
+        there will be, is None where a time budget decides), `train_loss`, `train_accuracy` (0–1),
+        `val_loss`, `val_accuracy` (absent where there is no validation part), `lr`,
+        `images_per_second` (training images), `seconds_left` (of the budget, or an estimate for
+        the phase).
         """
         ...
 
@@ -35,7 +40,7 @@ class Silent:
     def say(self, text: str) -> None:
         pass
 
-    def task(self, name: str, total: int) -> AbstractContextManager[Advance]:
+    def task(self, name: str, total: float, *, unit: str = "") -> AbstractContextManager[Advance]:
         return nullcontext(_ignore)
 
     def epoch(self, row: EpochRow) -> None:
@@ -45,5 +50,5 @@ class Silent:
 SILENT: Progress = Silent()
 
 
-def _ignore(count: int) -> None:
+def _ignore(count: float) -> None:
     pass

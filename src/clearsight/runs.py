@@ -15,7 +15,7 @@ from clearsight.files import as_json, recover, replacing
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder. The properties name its files; DESIGN's table says what is in them."""
+    """A run folder. The properties name its files; docs/design.md says what is in them."""
 
     path: Path
 

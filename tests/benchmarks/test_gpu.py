@@ -87,7 +87,11 @@ def test_contestants_take_turns_and_what_they_print_is_no_answer(
 def test_ours_trains_by_its_recipe_with_the_runs_number_as_seed(
     gpu: ModuleType, images: ImageSet
 ) -> None:
-    changes = {"model.name": "airnet-tiny", "training.batch": 30, "phases.0.epochs": 2}
+    changes: dict[str, object] = {
+        "model.name": "airnet-tiny",
+        "training.batch": 30,
+        "phases.0.epochs": 2,
+    }
     changes |= {"phases.0.head_lr": 1.0, "phases.0.bias_lr": 0.1, "training.device": "cpu"}
     config = load_recipe("airnet94", changes)
     make_run = gpu.ours(config, images)

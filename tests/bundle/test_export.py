@@ -146,6 +146,7 @@ def test_networks_agree_in_both_engines(name: str) -> None:
 
 def test_ties_are_counted_and_not_compared() -> None:
     model = small_model().eval()
+    assert isinstance(model.head, nn.Linear)
     with torch.no_grad():
         model.head.weight[1] = model.head.weight[0]  # cat and dog are always equally likely
         model.head.bias[:] = torch.tensor([5.0, 5.0, -50.0])
@@ -161,6 +162,7 @@ def test_a_graph_that_disagrees_is_refused_and_nothing_is_written(tmp_path: Path
 
 def test_a_model_that_gives_nan_is_refused(tmp_path: Path) -> None:
     model = small_model()
+    assert isinstance(model.head, nn.Linear)
     with torch.no_grad():
         model.head.bias[0] = float("nan")
     with pytest.raises(BundleError, match="differ by up to nan"):
@@ -179,7 +181,8 @@ def test_the_model_is_left_as_it_was(tmp_path: Path) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     export_small(model, tmp_path / "bundle", pixels(5))
     assert model.training
-    assert model.backbone.conv.weight.is_contiguous(memory_format=torch.channels_last)
+    weight = model.get_parameter("backbone.conv.weight")
+    assert weight.is_contiguous(memory_format=torch.channels_last)
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), name
 

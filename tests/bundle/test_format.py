@@ -1,14 +1,16 @@
 """The bundle: written whole or not at all, read back equal, and every damage named."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors import safe_open
 
-from clearsight.bundle.format import Bundle, _sealed, check_place, read_bundle, write_bundle
+from clearsight.bundle.format import Bundle, _sealed, check_out, read_bundle, write_bundle
 from clearsight.errors import BundleError, FileError
 from clearsight.models.classifier import Classifier
 from clearsight.models.factory import build
@@ -23,8 +25,8 @@ def model(size: int | None = None) -> Classifier:
     return build("resnet20", CLASSES, preprocess).eval()
 
 
-def write(out: Path, classifier: Classifier | None = None, **changes: object) -> Path:
-    given = {
+def write(out: Path, classifier: Classifier | None = None, **changes: Any) -> Path:
+    given: dict[str, Any] = {
         "onnx": b"graph",
         "size": 32,
         "fit": "letterbox",
@@ -58,6 +60,12 @@ def test_what_was_written_is_read_back(folder: Path) -> None:
         metrics={},
         parity={"n": 3, "ties": 0, "max_difference": 1e-6},
         provenance={"data": "pets"},
+        sha256={
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in folder.iterdir()
+            if path.name != "bundle.json"
+        },
+        checksum=json.loads((folder / "bundle.json").read_text("utf-8"))["checksum"],
     )
     assert bundle.onnx.read_bytes() == b"graph"
 
@@ -129,13 +137,13 @@ def test_a_newer_format_is_refused_before_anything_else_is_read(folder: Path) ->
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format_version": "1"}', "\N{SNOWMAN}"])
 def test_a_bundle_json_that_is_none_is_refused(folder: Path, text: str) -> None:
     (folder / "bundle.json").write_text(text, encoding="utf-8")
-    with pytest.raises(BundleError, match=r"bundle\.json: (no valid JSON|names no format)"):
+    with pytest.raises(BundleError, match=r"bundle\.json: (invalid JSON|names no format)"):
         read_bundle(folder)
 
 
 def test_missing_fields_are_named_where_checksums_are_not_asked_for(folder: Path) -> None:
     (folder / "bundle.json").write_text('{"format_version": 1, "architecture": "resnet20"}')
-    with pytest.raises(BundleError, match="'input' is missing"):
+    with pytest.raises(BundleError, match=r"bundle\.json: lacks input, preprocessing, classes"):
         read_bundle(folder, verify=False)
 
 
@@ -156,7 +164,7 @@ def test_an_architecture_of_another_version_is_named(folder: Path) -> None:
 def test_weights_of_another_network_are_refused(folder: Path) -> None:
     manifest = folder / "bundle.json"
     manifest.write_text(manifest.read_text().replace("resnet20", "airnet94"))
-    with pytest.raises(BundleError, match=r"model\.safetensors: no weights of airnet94"):
+    with pytest.raises(BundleError, match=r"model\.safetensors: are no weights of airnet94"):
         read_bundle(folder, verify=False).classifier()
 
 
@@ -169,9 +177,9 @@ def test_an_older_bundle_is_replaced_and_anything_else_is_not(tmp_path: Path) ->
         write(out)
     assert (out / "notes.txt").read_text() == "mine"
     with pytest.raises(BundleError, match="is a file, a bundle is a folder"):
-        check_place(out / "notes.txt")
+        check_out(out / "notes.txt")
     (tmp_path / "empty").mkdir()
-    check_place(tmp_path / "empty")
+    check_out(tmp_path / "empty")
 
 
 def test_nothing_is_left_behind_when_writing_fails(tmp_path: Path) -> None:
@@ -219,8 +227,8 @@ def test_the_card_says_where_weights_are_from_and_warns_of_a_mistake_put_in(
     forced = write(tmp_path / "forced", wrong) / "MODEL_CARD.md"
     for value in origin.values():
         assert value in sound.read_text("utf-8")
-    assert "a mistake put in on purpose" not in sound.read_text("utf-8")
-    assert "a mistake put in on purpose" in forced.read_text("utf-8")
+    assert "a mistake reproduced on purpose" not in sound.read_text("utf-8")
+    assert "a mistake reproduced on purpose" in forced.read_text("utf-8")
 
 
 def assert_vouched_for(bundle: Bundle, file: Path) -> None:

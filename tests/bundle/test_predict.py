@@ -6,6 +6,7 @@ import sys
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -210,7 +211,7 @@ def test_wrong_pixels_are_wrong_use_also_where_bad_files_are_passed_over(
         ([3], "found int"),
     ],
 )
-def test_other_pixels_are_wrong_use(predictor: Predictor, image: object, found: str) -> None:
+def test_other_pixels_are_wrong_use(predictor: Predictor, image: Any, found: str) -> None:
     with pytest.raises(UsageError, match=found):
         predictor.predict(image)
 
@@ -222,7 +223,7 @@ def test_a_bundle_without_int8_graph_says_how_to_get_one(bundle: Path) -> None:
 
 def test_an_unknown_engine_is_wrong_use(bundle: Path) -> None:
     with pytest.raises(UsageError, match="expected one of auto, onnx, int8, torch"):
-        load(bundle, "tensorrt")
+        load(bundle, "tensorrt")  # ty: ignore[invalid-argument-type]
 
 
 def test_a_graph_that_is_none_is_refused() -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,8 @@ def test_mlflow_itself_finds_and_loads_the_version(runs: Path) -> None:
     import mlflow.pyfunc
 
     pixels = np.zeros((1, 32, 32, 3), np.uint8)
-    [row] = mlflow.pyfunc.load_model(found.source).predict(pixels)
+    rows: Any = mlflow.pyfunc.load_model(found.source or "").predict(pixels)
+    [row] = rows
     assert row["label"] == load(V1).predict(pixels)[0].label
 
 

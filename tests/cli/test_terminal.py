@@ -1,5 +1,6 @@
 import io
 import sys
+import time
 
 import pytest
 
@@ -24,6 +25,17 @@ def test_epochs_are_aligned_lines_below_one_header(capfd: pytest.CaptureFixture[
     assert len(header) == len(first) == len(second)
 
 
+def test_where_a_budget_decides_no_number_of_epochs_is_promised(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    screen = TerminalProgress()
+    screen.epoch(ROW | {"epochs": None})
+    header, row = capfd.readouterr().err.splitlines()
+    assert row.split()[:2] == ["train", "3"]
+    assert row.index("3") == header.index("epoch") + 4  # right-aligned below its header
+    assert len(row) == len(header)
+
+
 def test_without_validation_its_columns_hold_a_dash(capfd: pytest.CaptureFixture[str]) -> None:
     row = {key: value for key, value in ROW.items() if not key.startswith("val_")}
     TerminalProgress().epoch(row)
@@ -36,14 +48,49 @@ def test_without_a_terminal_a_task_prints_nothing(capfd: pytest.CaptureFixture[s
     assert capfd.readouterr() == ("", "")
 
 
-def test_on_a_terminal_lines_stand_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch) -> tuple[TerminalProgress, Terminal]:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    screen = TerminalProgress()
+    return TerminalProgress(), terminal
+
+
+def test_a_bar_of_seconds_counts_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, terminal = on_terminal(monkeypatch)
+    with screen.task("training", 240, unit="s") as advance:
+        advance(100.5)
+        time.sleep(1.2)  # between two steps it goes on
+    text = terminal.getvalue()
+    assert "of 4:00" in text
+    assert "2:20 left" in text or "2:19 left" in text
+    assert "2:18 left" in text
+    assert "2:21 left" not in text
+
+
+def test_an_inner_bar_is_shown_once_it_takes_long_and_is_gone_when_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen, terminal = on_terminal(monkeypatch)
+    with screen.task("training", 60, unit="s"):
+        for name, seconds in (("quick", 0.0), ("slow", 0.7)):
+            with screen.task(name, 2) as advance:
+                time.sleep(seconds)
+                advance(1)
+                time.sleep(0.3)
+        before = len(terminal.getvalue())
+        time.sleep(0.3)
+    text = terminal.getvalue()
+    assert "slow" in text
+    assert "quick" not in text
+    assert "slow" not in text[before + 200 :]
+
+
+def test_on_a_terminal_lines_stand_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, terminal = on_terminal(monkeypatch)
     with screen.task("decoding", 2) as advance:
         advance(1)
         screen.say("a line [not markup]")
@@ -71,7 +118,7 @@ def test_long_lines_are_folded_between_words_on_a_terminal_only(
     text = "looked for it in /a/rather/long/path/of/a/folder and in another place"
     assert folded(text, io.StringIO()) == [text]
     terminal = io.StringIO()
-    terminal.isatty = lambda: True  # ty: ignore[invalid-assignment]
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
     assert folded(text, terminal) == [
         "looked for it in /a/rather/long/path/of/a/folder",
         "  and in another place",

@@ -1,5 +1,7 @@
 """Recipes: parsing, overrides, errors, and the hash."""
 
+import hashlib
+import json
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -10,10 +12,11 @@ from clearsight.config.parsing import parse, parse_duration
 from clearsight.config.recipes import load_recipe, recipe_hash, recipe_names, to_toml
 from clearsight.config.schema import Config
 from clearsight.errors import ConfigError
+from tests.recorder import Recorder
 
 
 def write(path: Path, text: str) -> Path:
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -42,13 +45,13 @@ def test_an_empty_override_unsets_an_optional_field() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"data.sorce": "x"}, r"data\.sorce: no such setting \(did you mean 'source'\?\)"),
-        ({"dat.source": "x"}, r"dat: no such setting \(did you mean 'data'\?\)"),
+        ({"data.sorce": "x"}, r"--data\.sorce: no such setting \(did you mean 'source'\?\)"),
+        ({"dat.source": "x"}, r"--dat\.source: no such setting \(did you mean 'data'\?\)"),
         ({"phases.0.epochs": "many"}, r"phases\.0\.epochs: found 'many', expected a number"),
         ({"data.size": "1.5"}, r"data\.size: found '1\.5', expected a whole number"),
         ({"augment.flip": "alternate"}, r"did you mean 'alternating'"),
         ({"training.label_smoothing": "2"}, r"found 2\.0, expected from 0 to 0\.9"),
-        ({"phases.0.lr": "nan"}, r"phases\.0\.lr: found nan, expected 0 or more"),
+        ({"phases.0.lr": "nan"}, r"phases\.0\.lr: found nan, expected from 0 to 10,000"),
         ({"phases.3.lr": "1"}, r"--phases\.3\.lr: the recipe has 1 phase,"),
         ({"phases.lr": "1"}, r"--phases\.lr"),
         ({"training.budget": "soon"}, r"training\.budget: found 'soon', expected a duration"),
@@ -61,7 +64,7 @@ def test_wrong_overrides_name_field_value_and_choice(overrides: dict, message: s
 
 def test_a_wrong_flag_is_not_called_a_mistake_of_the_file(tmp_path: Path) -> None:
     path = write(tmp_path / "r.toml", "[data]\nsize = 32")
-    with pytest.raises(ConfigError, match=r"^data\.size: found 'x'"):
+    with pytest.raises(ConfigError, match=r"^--data\.size: found 'x'"):
         load_recipe(path, {"data.size": "x"})
     with pytest.raises(ConfigError, match=r"^r\.toml: data\.size: found 'y'"):
         load_recipe(write(path, "[data]\nsize = 'y'"), {"data.seed": "1"})
@@ -72,7 +75,7 @@ def test_a_wrong_flag_is_not_called_a_mistake_of_the_file(tmp_path: Path) -> Non
     [
         ("[data]\nsize = 32.0", r"r\.toml: data\.size: found 32\.0, expected a whole number"),
         ("[data]\nsource = 3", r"data\.source: found 3, expected text"),
-        ("[data", r"no valid TOML"),
+        ("[data]\nsize == 3", r"invalid TOML \(.*line 2"),
         ("phases = []", r"phases: the recipe has none"),
         ("phases = 3", r"phases: found 3, expected a list"),
         ("data = 3", r"data: found 3, expected a table"),
@@ -139,3 +142,64 @@ def test_a_duration_as_text_has_its_unit(text: str) -> None:
 def test_a_bool_is_no_number() -> None:
     with pytest.raises(ConfigError, match="expected a whole number"):
         parse(Config, {"training": {"batch": True}})
+
+
+FORMER = """
+[[phases]]
+shrink = 0.75
+shrink_until = 0.5
+skip = 0.4
+skip_from = 0.2
+skip_until = 0.8
+trains = "head"
+bn = "batch"
+"""
+PRESENT = """
+[[phases]]
+progressive_resizing = 0.75
+progressive_resizing_until = 0.5
+selective_backprop = 0.4
+selective_backprop_from = 0.2
+selective_backprop_until = 0.8
+trainable = "head"
+batch_norm = "batch"
+"""
+
+
+def test_settings_are_read_under_their_former_names_with_a_note(tmp_path: Path) -> None:
+    notes, silence = Recorder(), Recorder()
+    former = load_recipe(write(tmp_path / "a.toml", FORMER), progress=notes)
+    present = load_recipe(write(tmp_path / "a.toml", PRESENT), progress=silence)
+    assert former == present
+    assert former.phases[0].selective_backprop_until == 0.8
+    assert notes.lines[0] == (
+        "a.toml: phases.0.shrink: this setting is called progressive_resizing now; "
+        "shrink is read until 1.0"
+    )
+    assert len(notes.lines) == 7
+    assert silence.lines == []
+
+
+def test_a_renamed_setting_leaves_the_hash_as_it_was(tmp_path: Path) -> None:
+    table = {"phases": [{"shrink": 0.75, "skip": 0.5}]}
+    own = json.dumps(table, sort_keys=True).encode()
+    assert recipe_hash(parse(Config, table)) == hashlib.sha256(own).hexdigest()
+    assert recipe_hash(load_recipe("airnet94")).startswith("f825f7d93e97")
+
+
+@pytest.mark.parametrize("text", [FORMER, PRESENT])
+@pytest.mark.parametrize("flag", ["phases.0.skip", "phases.0.selective_backprop"])
+def test_a_flag_replaces_a_setting_under_either_name(tmp_path: Path, text: str, flag: str) -> None:
+    config = load_recipe(write(tmp_path / "a.toml", text), {flag: "0.1"})
+    assert config.phases[0].selective_backprop == 0.1
+
+
+def test_a_setting_under_both_names_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.toml", f"{FORMER}trainable = 'all'")
+    with pytest.raises(ConfigError, match=r"phases\.0\.trains: found beside trainable"):
+        load_recipe(path)
+
+
+def test_a_mistake_under_a_former_name_is_told_by_that_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"phases\.0\.shrink: found 3\.0, expected from 0\.5"):
+        load_recipe(write(tmp_path / "a.toml", "[[phases]]\nshrink = 3"))

@@ -12,16 +12,16 @@ class Recorder:
     """A `Progress` that adds up the steps of each task: `tasks` holds [done, total] by name."""
 
     def __init__(self) -> None:
-        self.tasks: dict[str, list[int]] = {}
+        self.tasks: dict[str, list[float]] = {}
 
     def say(self, text: str) -> None:
         pass
 
     @contextmanager
-    def task(self, name: str, total: int) -> Generator[Advance]:
+    def task(self, name: str, total: float, *, unit: str = "") -> Generator[Advance]:
         self.tasks[name] = [0, total]
 
-        def advance(count: int) -> None:
+        def advance(count: float) -> None:
             self.tasks[name][0] += count
 
         yield advance

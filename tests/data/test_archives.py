@@ -23,6 +23,7 @@ from clearsight.data.archives import (
     unpickle,
 )
 from clearsight.errors import DataError
+from tests.conftest import stacked
 
 
 def python2_pickle(pixels: np.ndarray, labels: list[int]) -> bytes:
@@ -133,7 +134,7 @@ def test_reads_the_extracted_folder_alike(tmp_path: Path, publish: Publish) -> N
     assert is_extracted(folder, layout)
     extracted, packed = extracted_source(folder, layout), archive_source(path)
     assert extracted.fingerprint == packed.fingerprint
-    assert np.array_equal(np.stack(extracted.read().images), np.stack(packed.read().images))
+    assert np.array_equal(stacked(extracted.read()), stacked(packed.read()))
     (folder / "test_batch").write_bytes(b"changed")
     with pytest.raises(DataError, match=r"test_batch: its MD5 checksum is .* extract"):
         extracted_source(folder, layout)

@@ -9,6 +9,7 @@ import pytest
 from clearsight.data.arrays import digits_source, npz_source
 from clearsight.data.records import Records
 from clearsight.errors import DataError
+from tests.conftest import stacked
 
 GREY = np.arange(4 * 6 * 5, dtype=np.uint8).reshape(4, 6, 5)
 
@@ -24,7 +25,7 @@ def test_reads_images_labels_classes_and_parts(tmp_path: Path) -> None:
     assert records.classes == ("cat", "dog")
     assert records.labels.tolist() == [1, 0, 1, 1]
     assert records.parts.tolist() == ["train", "validation", "test", ""]
-    assert np.array_equal(np.stack(records.images), GREY)
+    assert np.array_equal(stacked(records), GREY)
     assert records.locate(3) == f"{tmp_path}/set.npz, image 3"
 
 
@@ -32,6 +33,7 @@ def test_reads_images_labels_classes_and_parts(tmp_path: Path) -> None:
 def test_reads_channels(tmp_path: Path, channels: int) -> None:
     pixels = np.repeat(GREY[..., None], channels, 3)
     image = read(tmp_path, images=pixels, labels=[0, 1, 0, 1]).images[2]
+    assert isinstance(image, np.ndarray)
     assert np.array_equal(image, GREY[2] if channels == 1 else pixels[2])
 
 
@@ -158,7 +160,7 @@ def test_names_each_image_by_its_file_and_position(tmp_path: Path) -> None:
 
 def test_digits_reach_from_0_to_255() -> None:
     records = digits_source().read()
-    pixels = np.stack(records.images)
+    pixels = stacked(records)
     assert pixels.shape == (1797, 8, 8)
     assert (pixels.min(), pixels.max()) == (0, 255)
     assert set(np.unique(pixels)) == {round(v * 255 / 16) for v in range(17)}

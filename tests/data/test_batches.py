@@ -28,25 +28,25 @@ def test_an_epoch_shows_each_image_once_in_an_order_of_its_own(images: ImageSet)
 def test_pixels_and_labels_belong_to_the_indices(images: ImageSet) -> None:
     part = np.array([7, 3, 90, 41])
     batches = Batches(images, part, batch=100, seed=0, device=CPU)
-    (places,) = batches.indices(0)
-    batch = batches.take(places)
-    where = part[places.numpy()]
-    assert np.array_equal(batch.images.numpy(), images.images[where])
-    assert np.array_equal(batch.labels.numpy(), images.labels[where])
+    (drawn,) = batches.indices(0)
+    pixels, labels = batches.take(drawn)
+    expected = part[drawn.numpy()]
+    assert np.array_equal(pixels.numpy(), images.images[expected])
+    assert np.array_equal(labels.numpy(), images.labels[expected])
 
 
-def test_shrunk_batches_show_the_same_images_smaller(images: ImageSet) -> None:
+def test_resized_batches_show_the_same_images_smaller(images: ImageSet) -> None:
     batches = Batches(images, np.arange(50), batch=20, seed=3, device=CPU)
-    smaller = batches.shrunk(0.5)
-    assert batches.shrunk(1.0) is batches
+    smaller = batches.resized(0.5)
+    assert batches.resized(1.0) is batches
     assert indices(smaller, 1) == indices(batches, 1)
-    for places in batches.indices(1):
-        small, own = smaller.take(places), batches.take(places)
-        assert small.images.shape == (20, 16, 16, 3)
-        assert small.images.dtype == torch.uint8
-        assert torch.equal(small.labels, own.labels)
+    for drawn in batches.indices(1):
+        (small, labels), (own, own_labels) = smaller.take(drawn), batches.take(drawn)
+        assert small.shape == (20, 16, 16, 3)
+        assert small.dtype == torch.uint8
+        assert torch.equal(labels, own_labels)
         # Resampling keeps what an image looks like from afar.
-        means = [each.images.float().mean((1, 2)) for each in (small, own)]
+        means = [each.float().mean((1, 2)) for each in (small, own)]
         assert torch.allclose(*means, atol=3.0)
 
 
@@ -54,9 +54,9 @@ def test_an_epoch_may_leave_images_out(images: ImageSet) -> None:
     batches = Batches(images, np.arange(10, 60), batch=20, seed=3, device=CPU)
     assert [len(each) for each in batches.indices(4)] == [20, 20]  # the smaller last is dropped
     kept = torch.arange(50) % 2 == 0
-    (places,) = batches.indices(4, kept)
-    assert len(places) == 20
-    assert all(place % 2 == 0 for place in places.tolist())
+    (drawn,) = batches.indices(4, kept)
+    assert len(drawn) == 20
+    assert all(index % 2 == 0 for index in drawn.tolist())
     few = batches.indices(4, torch.arange(50) < 7)
     assert [sorted(each.tolist()) for each in few] == [list(range(7))]
 
@@ -71,8 +71,8 @@ def test_balanced_sampling_draws_classes_equally_often(images: ImageSet) -> None
     by_class = [np.flatnonzero(images.labels == k) for k in range(3)]
     part = np.concatenate([by_class[0], by_class[1][:4], by_class[2][:4]])  # 40 : 4 : 4
     batches = Batches(images, part, batch=48, seed=0, device=CPU, balanced=True)
-    places = torch.cat([each for epoch in range(20) for each in batches.indices(epoch)])
-    labels = batches.take(places).labels
+    drawn = torch.cat([each for epoch in range(20) for each in batches.indices(epoch)])
+    _, labels = batches.take(drawn)
     shares = torch.bincount(labels) / len(labels)
     assert shares.tolist() == pytest.approx([1 / 3] * 3, abs=0.06)
 

@@ -264,6 +264,7 @@ def test_what_an_interrupted_program_left_goes_and_what_one_is_writing_stays(
         (folder / name).mkdir(parents=True)
         (folder / name / "images.npy").write_bytes(bytes(1000))
         for path in (folder / name / "images.npy", folder / name):
-            os.utime(path, (time.time() - age,) * 2)
+            then = time.time() - age
+            os.utime(path, (then, then))
     cached(Reads().source, 8, "letterbox", disk=0)
     assert {p.name for p in folder.iterdir() if p.name[0] == "."} == {".new.2.tmp"}

@@ -35,7 +35,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.wfile.write(CONTENT)
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
 
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from clearsight.data.sources import load_images
-from tools.docs.markdown import Block, shell_commands, split_page
+from tools.docs.markdown import Block, parse_page, shell_commands
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -24,7 +24,7 @@ TRAINING = re.compile(r"clearsight (demo|train (?!--resume))")
 
 
 def examples(page: Path) -> list[Block]:
-    blocks, _ = split_page(page.read_text(encoding="utf-8"))
+    blocks = parse_page(page.read_text(encoding="utf-8")).blocks
     return [block for block in blocks if block.language in ("sh", "python")]
 
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from matplotlib.container import ErrorbarContainer
+
 from clearsight.figures.save import save
 from tools.docs.figures.budgets import accuracy_by_budget
 
@@ -17,10 +19,14 @@ def test_a_line_per_recipe_with_bars_and_the_budgets_as_ticks(tmp_path: Path) ->
     ]
     figure = accuracy_by_budget(curves, title="What more time buys")
     (axes,) = figure.axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["airnet94", "resnet20"]
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["airnet94", "resnet20"]
     assert axes.get_xscale() == "log"
     assert axes.get_xticks().tolist() == [1, 4, 10, 20]
-    bars = axes.containers[0].lines[2][0].get_segments()
+    container = axes.containers[0]
+    assert isinstance(container, ErrorbarContainer)
+    bars = container.lines[2][0].get_segments()
     assert [segment[:, 1].round(6).tolist() for segment in bars] == [
         [0.84, 0.87], [0.91, 0.94], [0.925, 0.955],
     ]  # fmt: skip

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from clearsight.figures.save import save
 from tools.docs.figures.scaling import growth
 
@@ -20,8 +22,8 @@ def test_a_panel_each_with_points_and_line(tmp_path: Path) -> None:
     assert len(figure.axes) == 3
     axes = figure.axes[1]
     line, points = axes.lines
-    assert points.get_ydata().tolist() == [25, 105, 2005]
-    assert line.get_ydata()[[0, -1]].round(6).tolist() == [25, 2005]
+    assert np.asarray(points.get_ydata()).tolist() == [25, 105, 2005]
+    assert np.asarray(line.get_ydata())[[0, -1]].round(6).tolist() == [25, 2005]
     labels = [tick.get_text() for tick in axes.get_xticklabels()]
     assert labels == ["10,000", "50,000", "1,000,000"]
     assert "$" not in "".join(tick.get_text() for tick in axes.get_yticklabels())
@@ -32,4 +34,4 @@ def test_a_line_below_zero_is_left_out(tmp_path: Path) -> None:
     below = panel(0.001, 0) | {"slope": 0.001, "intercept": -20.0}
     figure = growth([below], title="")
     save(figure, tmp_path / "figure.png")
-    assert figure.axes[0].lines[0].get_ydata().min() > 0
+    assert np.asarray(figure.axes[0].lines[0].get_ydata()).min() > 0

@@ -70,8 +70,22 @@ def test_text_outside_the_places_is_left_alone(results: Path) -> None:
     [
         ("<!-- results:nine:accuracy -->x<!-- /results -->", "'nine': not in .*one, two"),
         ("<!-- results:one:speed -->x<!-- /results -->", "'speed': expected one of accuracy"),
-        ("<!-- results:one:accuracy -->94.06 %", "mend it"),
-        ("<!-- results:one -->94.06 %<!-- /results -->", "mend it"),
+        ("\n<!-- results:one:accuracy -->94.06 %", "line 2: marker results:one is never closed"),
+        ("<!-- results:one -->94.06 %<!-- /results -->", "expected <!-- results:NAME:FIELD -->"),
+        (
+            "<!-- result:one:n -->x<!-- /result -->",
+            "line 1: marker <!-- result:one:n -->: expected",
+        ),
+        ("<!--results:one:n -->x<!-- /results -->", "expected <!-- results:NAME:FIELD -->"),
+        ("94.06 %<!-- /results -->", "line 1: marker /results closes no place: none is open"),
+        (
+            "<!-- results:one:n -->x\n<!-- /generated -->",
+            "line 2: marker /generated closes no place: line 1 opens results",
+        ),
+        (
+            "<!-- results:one:n -->\n<!-- results:two:n -->x<!-- /results --><!-- /results -->",
+            "line 2: marker inside the place that line 1 opens",
+        ),
     ],
 )
 def test_a_wrong_place_is_refused(results: Path, text: str, message: str) -> None:
@@ -97,6 +111,20 @@ def test_check_finds_a_number_edited_by_hand_with_file_and_line(
     assert problem.startswith(f"{page}:3: found")
     assert "98.06" in problem
     assert "94.06" in problem
+
+
+def test_check_names_every_wrong_marker_with_its_line(results: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- results:nine:n -->1<!-- /results -->\n\n<!-- /results -->\n"
+        "<!-- results:one:speed -->1<!-- /results --> <!-- generated:weather -->",
+        "utf-8",
+    )
+    found = check_places([page], results)
+    assert [problem.removeprefix(f"{page}:")[0] for problem in found] == ["1", "3", "4", "4"]
+    assert "'nine': not in" in found[0]
+    assert "'speed': expected one of" in "".join(found)
+    assert "generated:weather is never closed" in "".join(found)
 
 
 def test_check_names_the_first_line_where_a_table_has_lost_its_rows(

@@ -1,7 +1,9 @@
 """The notebook: its two forms agree, it shows its results, and it runs from top to bottom."""
 
+import ast
 import importlib.util
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,25 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+import clearsight
+from tools.docs.python_code import python_problems
+
 DATA = os.environ.get("CLEARSIGHT_DATA")  # read here: fixtures take it away
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "cifar10_classification.ipynb"
+
+
+SECTIONS = [
+    "1. Setup",
+    "2. Data",
+    "3. Split and audit",
+    "4. Augmentation",
+    "5. Model and preprocessing",
+    "6. Phase 1: train the head",
+    "7. Phase 2: fine-tune the backbone",
+    "8. Evaluation",
+    "9. Grad-CAM",
+    "10. Export and predict",
+]
 
 
 def code_cells(notebook: Any) -> list[Any]:
@@ -22,6 +41,48 @@ def text_of(notebook: Any) -> str:
     """All its outputs as text."""
     outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
     return "".join(output.get("text", "") for output in outputs)
+
+
+def sections(notebook: Any) -> list[str]:
+    heads = [cell.source.splitlines()[0] for cell in notebook.cells if cell.source]
+    return [head.removeprefix("## ") for head in heads if head.startswith("## ")]
+
+
+def test_the_notebook_uses_public_names_only_and_rightly() -> None:
+    script = NOTEBOOK.with_suffix(".py").read_text(encoding="utf-8")
+    assert python_problems(script) == []
+    for node in ast.walk(ast.parse(script)):
+        if isinstance(node, ast.Import):
+            assert not [a.name for a in node.names if a.name.startswith("clearsight.")]
+        elif isinstance(node, ast.ImportFrom):
+            assert not (node.module or "").startswith("clearsight")
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            assert node.value.id != "clearsight" or node.attr in clearsight.__all__
+
+
+@pytest.mark.parametrize(
+    ("checkout", "missing", "installed"),
+    [
+        (False, True, ["clearsight[offline]"]),
+        (True, True, ["..[offline]"]),
+        (True, False, []),
+    ],
+)
+def test_its_first_cell_installs_clearsight_only_where_it_is_missing(
+    checkout: bool, missing: bool, installed: list[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    if checkout:
+        (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    if missing:
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    commands: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "run", lambda command, check: commands.append(command))
+    first = code_cells(nbformat.read(NOTEBOOK, as_version=4))[0]
+    exec(first.source, {})
+    assert [command[-1] for command in commands] == installed
 
 
 def test_the_notebook_and_its_script_say_the_same() -> None:
@@ -38,8 +99,8 @@ def test_the_notebook_is_committed_with_all_its_outputs_in_order() -> None:
     assert "error" not in kinds
     pictures = [o for c in cells for o in c.outputs if "image/png" in o.get("data", {})]
     assert len(pictures) == 8  # the course's figures
-    sections = [cell.source for cell in notebook.cells if cell.source.startswith("## ")]
-    assert [section.split(".")[0] for section in sections] == [f"## {k}" for k in range(1, 11)]
+    assert sections(notebook) == SECTIONS
+    assert "\n".join(SECTIONS) in notebook.cells[0].source
     text = text_of(notebook)
     assert "test accuracy" in text
     assert "scaled to 0–1 and then divided by 255 once more" in text

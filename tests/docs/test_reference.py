@@ -3,10 +3,9 @@ from pathlib import Path
 import pytest
 
 from clearsight.config.describe import settings
-from clearsight.config.recipes import recipe_names
+from clearsight.config.recipes import load_recipe, recipe_names, to_table
 from clearsight.errors import UsageError
 from clearsight.files import write_json
-from clearsight.ledger import shipped_hash
 from tools.docs.commands import command_problem, commands, generators
 from tools.docs.markers import render
 from tools.docs.reference import configuration, recipes
@@ -33,7 +32,8 @@ def test_results_of_a_recipe_go_by_the_time_they_took(tmp_path: Path) -> None:
     for name, seconds in (("long", 600.0), ("short", 60.0)):
         scores = {"none": {"value": 0.9, "low": 0.89, "high": 0.91}}
         entry = {
-            "name": name, "kind": "runs", "recipe_hash": shipped_hash("digits"), "n": 100,
+            "name": name, "kind": "runs", "recipe": "digits", "n": 100,
+            "config": to_table(load_recipe("digits")),
             "data": "digits", "recorded": "2025-01-02", "tta": "none",
             "runs": [{"accuracy": scores}],
             "accuracy": {"none": {"mean": 0.9}}, "seconds": {"mean": seconds},

@@ -18,6 +18,7 @@ from clearsight.evaluation.metrics import (
     predict_both,
     predict_probabilities,
 )
+from clearsight.models.preprocess import Preprocess
 from tests.recorder import Recorder
 
 
@@ -63,8 +64,7 @@ def test_batch_size_changes_nothing() -> None:
 def test_large_inputs_go_in_smaller_batches_by_the_size_inside_the_model() -> None:
     assert (batch_size(32), batch_size(224), batch_size(5000)) == (500, 59, 1)
     model = Pixels()
-    model.preprocess = nn.Module()  # ty: ignore[unresolved-attribute]
-    model.preprocess.size = 1000  # ty: ignore[unresolved-attribute]
+    model.preprocess = Preprocess([0.5] * 3, [0.25] * 3, 1000)
     recorder = Recorder()
     predict_probabilities(model, np.repeat(grid(), 6, axis=0), progress=recorder)
     assert recorder.steps["predicting"] == [3, 3]
@@ -175,7 +175,7 @@ def test_a_model_that_gives_nan_is_refused() -> None:
 
 def test_misuse_of_predicting_is_refused() -> None:
     with pytest.raises(UsageError, match="flop"):
-        predict_probabilities(Pixels(), grid(), tta="flop")
+        predict_probabilities(Pixels(), grid(), tta="flop")  # ty: ignore[invalid-argument-type]
     with pytest.raises(UsageError, match="images"):
         predict_probabilities(Pixels(), grid()[:0])
 

@@ -88,3 +88,27 @@ def test_a_file_that_is_missing_or_another_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"img": [1], "label": [0], "p_a": [0.5]}), tmp_path / "other")
     with pytest.raises(RunError, match="found columns img, label, p_a"):
         read_predictions(tmp_path / "other")
+    twice = pa.Table.from_arrays([["x"], [0], [0.5], [0.5]], names=["id", "label", "p_a", "p_a"])
+    pq.write_table(twice, tmp_path / "twice")
+    with pytest.raises(RunError, match="found columns id, label, p_a, p_a"):
+        read_predictions(tmp_path / "twice")
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("id", pa.array([1, 2])),
+        ("id", pa.array(["x", None])),
+        ("label", pa.array(["cat", "dog"])),
+        ("label", pa.array([1, None])),
+        ("p_a", pa.array([0.5, None], pa.float32())),
+        ("p_a", pa.array([[0.5], [0.5]])),
+    ],
+)
+def test_columns_of_another_type_or_with_gaps_are_refused(
+    tmp_path: Path, column: str, values: pa.Array
+) -> None:
+    columns = {"id": ["x", "y"], "label": [0, 1], "p_a": pa.array([0.5, 1], pa.float32())}
+    pq.write_table(pa.table(columns | {column: values}), tmp_path / "p")
+    with pytest.raises(RunError, match=rf"column {column}: found .* gaps, expected text"):
+        read_predictions(tmp_path / "p")

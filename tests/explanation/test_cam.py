@@ -182,8 +182,7 @@ def test_maps_are_per_image() -> None:
 
 def test_a_map_without_evidence_stays_zero() -> None:
     model = small_model()
-    with torch.no_grad():
-        model.head.weight.zero_()
+    nn.init.zeros_(model.get_parameter("head.weight"))
     assert not grad_cam(model, random_images(2)).any()
 
 
@@ -204,7 +203,7 @@ def test_where_several_modules_give_the_same_map_the_outermost_is_named() -> Non
 def test_the_model_comes_back_as_it_was(frozen: bool) -> None:
     model, images = small_model(), random_images(3)
     model.requires_grad_(not frozen)
-    model.backbone[1].eval()  # one part frozen in eval mode, as in fine-tuning
+    model.get_submodule("backbone.1").eval()  # one part frozen in eval mode, as in fine-tuning
     modes = [module.training for module in model.modules()]
     state = {key: value.clone() for key, value in model.state_dict().items()}
     random_state = torch.get_rng_state()

@@ -1,6 +1,7 @@
 """The Grad-CAM figures of a run and of own images: which images, which files."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,11 @@ def test_a_run_gets_both_figures_the_same_every_time(
 ) -> None:
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet((1, 1, 1), len(images)).astype(np.float32)
-    given = {"labels": images.labels, "probabilities": probabilities, "classes": images.classes}
+    given: dict[str, Any] = {
+        "labels": images.labels,
+        "probabilities": probabilities,
+        "classes": images.classes,
+    }
     written = explain_run(model, images.images, **given, figures_dir=tmp_path / "one")
     assert [path.name for path in written] == [
         "gradcam_samples.png", "gradcam_confusion_analysis.png",

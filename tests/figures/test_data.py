@@ -27,7 +27,7 @@ def test_one_sample_of_each_class_in_order(k: int, tmp_path) -> None:
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.texts] == names(k)
     for shown, image in zip(axes.images, images[:k], strict=True):
-        assert np.array_equal(shown.get_array(), image)
+        assert np.array_equal(np.asarray(shown.get_array()), image)
     save(figure, tmp_path / "samples.png")
 
 
@@ -82,7 +82,7 @@ def test_many_classes_get_a_panel_per_part() -> None:
 def test_augmentation_rows_begin_with_the_original(tmp_path) -> None:
     originals, augmented = noise(2), noise(2, 3)
     figure = augmentation_examples(originals, augmented)
-    shown = [axes.images[0].get_array() for axes in figure.axes]
+    shown = [np.asarray(axes.images[0].get_array()) for axes in figure.axes]
     expected = [originals[0], *augmented[0], originals[1], *augmented[1]]
     assert all(np.array_equal(a, b) for a, b in zip(shown, expected, strict=True))
     save(figure, tmp_path / "augmentation.png")
@@ -95,7 +95,7 @@ def test_duplicates_stand_side_by_side_with_part_and_label(tmp_path) -> None:
         similarity=[0.98, 0.7], total=12,
     )  # fmt: skip
     same, differ = figure.axes
-    pixels = same.images[0].get_array()
+    pixels = np.asarray(same.images[0].get_array())
     assert np.array_equal(pixels[:, :8], first[0])
     assert np.array_equal(pixels[:, -8:], second[0])
     assert [text.get_text() for text in differ.texts] == ["train\ncat", "test\ndog"]

@@ -26,7 +26,7 @@ def test_confusion_matrix_writes_counts_and_colours_shares() -> None:
     assert {text.get_text(): text.get_position() for text in axes.texts} == {
         "3": (0, 0), "1": (1, 0),
     }  # fmt: skip
-    assert axes.images[0].get_array().tolist() == [[0.75, 0.25], [0.0, 0.0]]
+    assert np.asarray(axes.images[0].get_array()).tolist() == [[0.75, 0.25], [0.0, 0.0]]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog"]
     assert axes.get_ylabel() == "true class"
 
@@ -93,7 +93,7 @@ def test_worst_mistakes_are_the_most_confident_wrong_ones() -> None:
     images = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
     probabilities = np.array([[0.6, 0.4], [0.95, 0.05], [0.9, 0.1], [0.01, 0.99]])
     figure = worst_mistakes(images, np.array([1, 0, 1, 1]), probabilities, ("cat", "dog"), n=12)
-    assert [int(axes.images[0].get_array()[0, 0, 0]) for axes in figure.axes] == [2, 0]
+    assert [int(np.asarray(axes.images[0].get_array())[0, 0, 0]) for axes in figure.axes] == [2, 0]
     assert [text.get_text() for text in figure.axes[0].texts] == ["cat 90.0 %", "is dog"]
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import timm
@@ -27,17 +28,17 @@ class Hub(BaseHTTPRequestHandler):
     """Answers for one file; `content`, `head` and `get` are set by a test."""
 
     content = b""
-    head: Callable[["Hub"], None] | None = None
-    get: Callable[["Hub"], None] | None = None
+    head: ClassVar[Callable[["Hub"], None] | None] = None
+    get: ClassVar[Callable[["Hub"], None] | None] = None
     asked: list[str]
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
-        own = self.head if self.command == "HEAD" else self.get
+        own = type(self).head if self.command == "HEAD" else type(self).get
         if self.path != FILE:
             self.answer(404, b"")
         elif own is not None:
-            own()
+            own(self)
         else:
             self.answer(200, self.content)
 
@@ -55,7 +56,7 @@ class Hub(BaseHTTPRequestHandler):
         if self.command == "GET":
             self.wfile.write(body[:sent])
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
 
 

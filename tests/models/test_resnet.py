@@ -62,8 +62,8 @@ def test_keeps_the_channels_last_layout_through_every_block() -> None:
 
 def test_kaiming_initialisation_keeps_the_spread_of_activations() -> None:
     torch.manual_seed(0)
-    conv = ResNet(blocks=3).stages[2][1].conv1
-    assert conv.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.02)
+    weight = ResNet(blocks=3).get_parameter("stages.2.1.conv1.weight")
+    assert weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.02)
 
 
 def test_same_seed_same_weights() -> None:
@@ -93,5 +93,6 @@ def test_onnx_graph_from_raw_pixels_agrees_at_any_batch(name: str, tmp_path) -> 
     )  # fmt: skip
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for n in (1, 3):
-        (logits,) = session.run(None, {"images": images[:n].numpy()})
+        [logits] = session.run(None, {"images": images[:n].numpy()})
+        assert isinstance(logits, np.ndarray)
         np.testing.assert_allclose(logits, model(images[:n]).detach().numpy(), atol=1e-3, rtol=1e-3)

@@ -22,11 +22,12 @@ def classifier(name: str) -> Classifier:
 
 
 def wrapped(backbone: nn.Module, features: int | None) -> Classifier:
+    hidden = getattr(backbone, "head_hidden_size", 0)
     return Classifier(
         name="wrapped",
         preprocess=Preprocess([0.5] * 3, [0.25] * 3),
         backbone=backbone,
-        head=nn.Linear(features or backbone.head_hidden_size, 2),
+        head=nn.Linear(features or hidden, 2),
         classes=("cat", "dog"),
     )
 
@@ -76,10 +77,8 @@ def test_every_parameter_of_a_convolutional_backbone_is_in_one_stage(name: str) 
 def test_what_follows_the_last_block_group_belongs_to_it() -> None:
     backbone = classifier("tf_efficientnet_lite0").backbone
     last = stages(backbone)[-1][1]
-    assert last == [
-        backbone.blocks[6], backbone.conv_head, backbone.bn2, backbone.global_pool,
-        backbone.classifier,
-    ]  # fmt: skip
+    names = ("blocks.6", "conv_head", "bn2", "global_pool", "classifier")
+    assert last == [backbone.get_submodule(name) for name in names]
 
 
 class Skipping(nn.Module):

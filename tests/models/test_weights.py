@@ -246,7 +246,7 @@ def test_the_package_s_weights_give_the_logits_of_the_original(side: int) -> Non
     with torch.no_grad():
         expected = original(x)
         assert (network(x) - expected).abs().max() <= 1e-5
-        assert (network.classifier(backbone(x)) - expected).abs().max() <= 1e-5
+        assert (network.get_submodule("classifier")(backbone(x)) - expected).abs().max() <= 1e-5
 
 
 def test_the_head_of_the_course_project_has_its_count_of_parameters() -> None:

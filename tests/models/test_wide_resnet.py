@@ -25,7 +25,7 @@ def test_block_without_change_of_channels_passes_its_input_on() -> None:
 def test_shortcut_projects_the_activated_input() -> None:
     block = WideBlock(1, 2, stride=2).eval()
     nn.init.zeros_(block.conv2.weight)
-    nn.init.constant_(block.shortcut.weight, 3.0)
+    nn.init.constant_(block.get_parameter("shortcut.weight"), 3.0)
     x = torch.tensor([[1.0, 9.0, -1.0], [9.0, 9.0, 9.0], [2.0, 9.0, 0.5]]).view(1, 1, 3, 3)
     expected = torch.tensor([[3.0, 0.0], [6.0, 1.5]]).expand(2, 2, 2)
     torch.testing.assert_close(block(x)[0], expected, atol=1e-4, rtol=1e-4)

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
-from torch.profiler import profile
 
 from clearsight.runtime.device import autocast, cpu_multiplies_bf16
 
@@ -48,19 +47,16 @@ def gradients(convolve: Callable[[Tensor, Tensor], Tensor], side: int) -> list[T
     return [out.detach(), images.grad, weight.grad]
 
 
-# The last ones are over the sides up to which it pays.
+# Sides up to which another way pays, with and without padding, and the first ones beyond.
 @pytest.mark.parametrize(
-    ("side", "padding", "product"),
-    [(2, 1, True), (3, 1, True), (6, 0, True), (8, 0, True), (4, 1, False), (9, 0, False)],
+    ("side", "padding"), [(2, 1), (3, 1), (4, 1), (3, 0), (6, 0), (8, 0), (9, 0)]
 )
-def test_small_maps_are_learnt_by_matrix_products(side: int, padding: int, product: bool) -> None:
+def test_small_maps_have_the_gradients_of_an_ordinary_convolution(side: int, padding: int) -> None:
     def trained(images: Tensor, weight: Tensor) -> Tensor:
         with autocast(CPU, "bf16"):
             return conv2d(images, weight, padding=padding)
 
-    with profile() as profiler:
-        found = gradients(trained, side)
-    assert any(event.key == "aten::mm" for event in profiler.key_averages()) is product
+    found = gradients(trained, side)
     due = gradients(lambda images, weight: conv2d(images, weight, padding=padding), side)
     # Sums of the same products, rounded.
     for one, other in zip(found, due, strict=True):

@@ -22,7 +22,7 @@ ENVIRONMENT = {
     "budget": None,
     "started": "2025-01-02T03:04:05+00:00",
 }
-EVALUATION = {
+EVALUATION: dict[str, Any] = {
     "split": "test", "n": 200, "tta": "flip", "loss": 0.4,
     "accuracy": {"value": 0.9, "low": 0.85, "high": 0.94},
     "accuracy_without_tta": {"value": 0.88, "low": 0.83, "high": 0.92},
@@ -94,6 +94,7 @@ def follow(screen: Lines, row: Callable[[int], dict[str, Any]]) -> Callable[...,
             for epoch in epochs:
                 between(epoch)
                 progress.epoch(row(epoch))
-            progress.finish(EVALUATION | {"accuracy": EVALUATION["accuracy"] | {"value": accuracy}})
+            measured = {**EVALUATION["accuracy"], "value": accuracy}
+            progress.finish({**EVALUATION, "accuracy": measured})
 
     return go

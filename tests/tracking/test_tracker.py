@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from clearsight.config.schema import Config
 from clearsight.errors import TrainingError, UsageError
 from clearsight.runs import Run
 from clearsight.tracking import tracker as tracking
@@ -26,8 +27,10 @@ class Recorder:
             raise OSError(28, "No space left on device")
         self.calls.append((name, value))
 
-    def start(self, *about: Any) -> None:
-        self._take("start", about)
+    def start(
+        self, run: Run, config: Config, environment: Mapping[str, Any], split_hash: str
+    ) -> None:
+        self._take("start", (run, config, environment, split_hash))
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         self._take("epoch", row["epoch"])

@@ -26,8 +26,9 @@ def test_seeds_are_tracked_as_children_of_one_run(
     reported = json.loads(capsys.readouterr().out)
 
     client = load_client()(f"sqlite:///{tmp_path}/runs/mlflow.db")
-    experiment = client.get_experiment_by_name("clearsight").experiment_id
-    found = {run.info.run_name: run for run in client.search_runs([experiment])}
+    experiment = client.get_experiment_by_name("clearsight")
+    assert experiment is not None
+    found = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
     (parent,) = (run for run in found.values() if "mlflow.parentRunId" not in run.data.tags)
     assert len(found) == 3
     assert parent.data.metrics["accuracy_mean"] == pytest.approx(reported["accuracy"]["mean"])

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(command: list[str], environment: dict[str, str], port: int) -> Iterator[Any]:
+def serving(command: list[str], environment: dict[str, str], port: int) -> Generator[Any]:
     """The server of `command`, once it answers; it and its children end with the block."""
     server = subprocess.Popen(
         command, env=environment, start_new_session=True,
@@ -105,7 +105,9 @@ def test_the_page_shows_the_runs(
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as page:
             assert b"MLflow" in page.read()
         client = load_client()(f"http://127.0.0.1:{port}")
-        (found,) = client.search_runs([client.get_experiment_by_name("clearsight").experiment_id])
+        experiment = client.get_experiment_by_name("clearsight")
+        assert experiment is not None
+        (found,) = client.search_runs([experiment.experiment_id])
         assert found.data.metrics["accuracy"] == 0.9
 
 
@@ -156,9 +158,10 @@ def test_a_server_killed_mid_run_costs_a_warning_and_nothing_else(
 def wait_for_epoch(uri: str, epoch: int) -> None:
     """Until the store has the metrics of an epoch: the tracker works behind the run's back."""
     client, deadline = load_client()(uri), time.monotonic() + 60
-    experiment = client.get_experiment_by_name("clearsight").experiment_id
+    experiment = client.get_experiment_by_name("clearsight")
+    assert experiment is not None
     while time.monotonic() < deadline:
-        for run in client.search_runs([experiment]):
+        for run in client.search_runs([experiment.experiment_id]):
             if len(client.get_metric_history(run.info.run_id, "val_loss")) >= epoch:
                 return
         time.sleep(0.1)

@@ -24,7 +24,7 @@ def trained(path: Path, images: ImageSet, precision: str, *, compile_it: int) ->
         "model": {"name": "airnet-tiny"},
         "training": {"batch": 20, "precision": precision, "compile": bool(compile_it)},
         # Not Adam, which magnifies rounding: it divides by gradients that are nearly nothing.
-        "phases": [{"epochs": 4, "optimizer": "sgd", "lr": 0.05, "shrink": 0.75}],
+        "phases": [{"epochs": 4, "optimizer": "sgd", "lr": 0.05, "progressive_resizing": 0.75}],
     }
     config = parse(Config, table)
     run = create_run(path, config, {})

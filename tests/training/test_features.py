@@ -32,7 +32,7 @@ def view(name: str = "all", mixed: bool = False) -> View:
         for part in IMAGES.split(16):
             yield part, torch.full((len(part), 2), 0.5) if mixed else torch.zeros(len(part)).long()
 
-    return View(name=name, count=50, about={"of": name}, chunks=chunks)
+    return View(name=name, count=50, metadata={"of": name}, chunks=chunks)
 
 
 def compute(part: Frozen, *views: View, **cache: object) -> list[Features] | None:
@@ -53,9 +53,9 @@ def test_features_are_what_the_stages_give(memory: float, disk: float, from_the_
         assert found is None
         return
     assert found is not None
-    positions = torch.tensor([3, 49, 3])
-    expected = run_prefix(part.model, IMAGES[positions], part.depth)
-    taken = found[0].take(positions, CPU)
+    indices = torch.tensor([3, 49, 3])
+    expected = run_prefix(part.model, IMAGES[indices], part.depth)
+    taken = found[0].take(indices, CPU)
     assert taken.shape == expected.shape
     assert torch.allclose(taken, expected, atol=1e-5)
     assert taken.ndim == 2 or taken.is_contiguous(memory_format=torch.channels_last)

@@ -24,8 +24,8 @@ def tiny(head: str = "linear", name: str = "airnet-tiny") -> Classifier:
 
 def frozen(model: Classifier, **phase: object) -> PhaseConfig:
     config = PhaseConfig(**phase)  # ty: ignore
-    trainable = {name for name, p in model.named_parameters() if p.requires_grad}
-    freeze(model, selected(model, config.trains), trainable)
+    allowed = {name for name, p in model.named_parameters() if p.requires_grad}
+    freeze(model, selected(model, config.trainable), allowed)
     set_modes(model, config)
     return config
 
@@ -67,53 +67,58 @@ def test_names_of_what_trains() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trains", "message"),
+    ("trainable", "message"),
     [
-        ("top:9", r"phases\.1\.trains: found 'top:9'; airnet-tiny has \d stages \(stem, .*top:1"),
+        (
+            "top:9",
+            r"phases\.1\.trainable: found 'top:9'; airnet-tiny has \d stages \(stem, .*top:1",
+        ),
         ("top:0", "found 'top:0'"),
         ("top:x", "found 'top:x'"),
         ("haed", r"'haed' matches no parameter of airnet-tiny \(did you mean 'head'\?\)"),
         ("head.*,layer9.*", r"'layer9\.\*' matches no parameter"),
     ],
 )
-def test_a_name_that_means_nothing_is_an_error_with_the_choices(trains: str, message: str) -> None:
+def test_a_name_that_means_nothing_is_an_error_with_the_choices(
+    trainable: str, message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
-        selected(tiny(), trains, "phases.1.trains")
+        selected(tiny(), trainable, "phases.1.trainable")
 
 
-@pytest.mark.parametrize("trains", ["head", "top:1", "top:2"])
-@pytest.mark.parametrize("bn", ["running", "batch"])
-def test_what_is_frozen_does_not_move_by_a_byte(trains: str, bn: str) -> None:
+@pytest.mark.parametrize("trainable", ["head", "top:1", "top:2"])
+@pytest.mark.parametrize("batch_norm", ["running", "batch"])
+def test_what_is_frozen_does_not_move_by_a_byte(trainable: str, batch_norm: str) -> None:
     model = tiny()
     before = copies(model)
-    phase = frozen(model, trains=trains, bn=bn, lr=0.1, weight_decay=0.1)
+    phase = frozen(model, trainable=trainable, batch_norm=batch_norm, lr=0.1, weight_decay=0.1)
     train_a_little(model, phase)
-    names = selected(model, trains)
+    names = selected(model, trainable)
     statistics = {n for n in before if "running_" in n or "num_batches" in n}
     # The statistics of a norm belong with its parameters.
     following = {n for n in statistics if n.rsplit(".", 1)[0] + ".bias" in names}
     changed = moved(model, before)
     assert changed <= names | following
-    assert bool(changed & following) == (bn == "batch" and trains != "head")
+    assert bool(changed & following) == (batch_norm == "batch" and trainable != "head")
     assert "head.weight" in changed
 
 
 def test_batch_norm_keeps_its_statistics_in_a_partly_trained_network_unless_told() -> None:
     model = tiny()
     assert any(norm.training for norm in batch_norms(model))
-    frozen(model, trains="top:1")
+    frozen(model, trainable="top:1")
     assert not any(norm.training for norm in batch_norms(model))
     model = tiny()
-    frozen(model, trains="all")
+    frozen(model, trainable="all")
     assert all(norm.training for norm in batch_norms(model))
-    frozen(model, trains="all", bn="running")
+    frozen(model, trainable="all", batch_norm="running")
     assert not any(norm.training for norm in batch_norms(model))
 
 
 def test_scale_and_shift_of_a_trained_norm_train_while_its_statistics_stay() -> None:
     model = tiny()
     before = copies(model)
-    train_a_little(model, frozen(model, trains="top:1", lr=0.1))
+    train_a_little(model, frozen(model, trainable="top:1", lr=0.1))
     changed = moved(model, before)
     assert any("norm" in name and name.endswith("bias") for name in changed)
     assert not any("running_" in name for name in changed)
@@ -121,7 +126,7 @@ def test_scale_and_shift_of_a_trained_norm_train_while_its_statistics_stay() -> 
 
 def test_what_the_network_itself_keeps_fixed_stays_so() -> None:
     model = tiny()
-    frozen(model, trains="all")
+    frozen(model, trainable="all")
     fixed = {name for name, p in model.named_parameters() if not p.requires_grad}
     assert {"backbone.whiten.weight", "backbone.whiten.bias"} <= fixed
 
@@ -145,7 +150,7 @@ def test_dropout_is_on_in_the_head_and_off_in_what_is_frozen() -> None:
         head=nn.Sequential(nn.Dropout(0.3), nn.Linear(4, 2)),
         classes=("a", "b"),
     )
-    frozen(model, trains="top:1")
+    frozen(model, trainable="top:1")
     dropouts = {n: m.training for n, m in model.named_modules() if isinstance(m, nn.Dropout)}
     assert dropouts == {"backbone.drop": False, "head.0": True}
 
@@ -155,12 +160,12 @@ def test_the_depth_of_what_is_frozen() -> None:
     count = len(stages(model.backbone))
     stem = next(name for name, _ in model.backbone.named_parameters())
     found = []
-    for trains in ("head", "top:1", "top:2", "all", f"head.*,backbone.{stem}"):
-        frozen(model := tiny(name="resnet20"), trains=trains)
+    for trainable in ("head", "top:1", "top:2", "all", f"head.*,backbone.{stem}"):
+        frozen(model := tiny(name="resnet20"), trainable=trainable)
         found.append(frozen_depth(model))
     assert found == [count, count - 1, count - 2, 0, 0]
     # Its whitening never trains.
-    frozen(model := tiny(), trains="all")
+    frozen(model := tiny(), trainable="all")
     assert frozen_depth(model) == 1
 
 
@@ -183,7 +188,7 @@ def test_the_learning_rate_decays_from_the_head_down() -> None:
 def test_a_restarted_average_leaves_frozen_weights_alone() -> None:
     for kind in ("ema", "lookahead"):
         layer = nn.Linear(1, 1, bias=False)
-        averaging = Averaging(layer, TrainingConfig(averaging=kind))  # ty: ignore
+        averaging = Averaging(layer, TrainingConfig(averaging=kind))
         with torch.no_grad():
             layer.weight.fill_(0.7)
         averaging.restart()

@@ -18,7 +18,7 @@ def small():
 def test_every_trained_parameter_is_in_exactly_one_group() -> None:
     for name in ("sgd", "adam", "adamw", "muon"):
         model = build("airnet94", ("a", "b"), Preprocess([0.5] * 3, [0.25] * 3))
-        optimizers = build_optimizers(model, PhaseConfig(optimizer=name))  # ty: ignore
+        optimizers = build_optimizers(model, PhaseConfig(optimizer=name))
         held = [id(p) for o in optimizers for g in o.param_groups for p in g["params"]]
         trained = [id(p) for p in model.parameters() if p.requires_grad]
         assert sorted(held) == sorted(trained)

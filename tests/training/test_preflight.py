@@ -122,7 +122,7 @@ def test_relative_spread_of_known_features() -> None:
 def test_a_head_far_from_guessing_is_found(scenes: Tensor) -> None:
     model = begin("resnet20")
     with torch.no_grad():
-        model.head.weight.mul_(100)
+        model.get_parameter("head.weight").mul_(100)
     assert "the first loss is" in errors(preflight(model, scenes, LABELS))["loss"]
     assert preflight(model, scenes, LABELS, fresh_head=False) == []
 

@@ -65,6 +65,36 @@ def test_plateau_halves_after_each_patience_without_progress() -> None:
     assert plateau_factor([1.0] * 100, 0) == 1.0
 
 
+# Keras' ReduceLROnPlateau(factor=0.5, patience=3, min_delta=…) by hand: an epoch improves where its
+# loss is below the best by more than min_delta; only then is it the new best.
+@pytest.mark.parametrize(
+    ("losses", "min_delta", "expected"),
+    [
+        # Each a bit better than the one before, yet none by 1e-4 below 2.3: three waited, halved.
+        ([2.3, 2.29996, 2.29994, 2.29992], 1e-4, 0.5),
+        ([2.3, 2.29996, 2.29994, 2.29992], 0.0, 1.0),
+        # The fourth is 1.1e-4 below the best there was, 2.3, and starts the wait again.
+        ([2.3, 2.29996, 2.29994, 2.29989, 2.3, 2.3], 1e-4, 1.0),
+        ([2.3, 2.29996, 2.29994, 2.29989, 2.3, 2.3, 2.3], 1e-4, 0.5),
+        # Below by exactly min_delta is no improvement.
+        ([1.0, 0.5, 0.5, 0.5], 0.5, 0.5),
+        # After a halving the wait begins anew, the best stays.
+        ([1.0, 1.0, 1.0, 1.0, 0.99995, 0.99995, 0.99995], 1e-4, 0.25),
+        ([1.0, 1.0, 1.0, 1.0, 0.9, 0.9, 0.9], 1e-4, 0.5),
+    ],
+)
+def test_plateau_is_keras_rule(losses: list[float], min_delta: float, expected: float) -> None:
+    assert plateau_factor(losses, 3, min_delta) == expected
+
+
+def test_patience_is_keras_rule_without_a_smallest_decrease() -> None:
+    # EarlyStopping(patience=2, min_delta=0): any lower loss starts the wait again.
+    falling = [2.3 - 1e-6 * epoch for epoch in range(20)]
+    assert not any(out_of_patience(falling[:n], 2) for n in range(21))
+    stops = [n for n in range(1, 6) if out_of_patience([1.0, 0.9, 0.9, 0.9, 0.8][:n], 2)]
+    assert stops[0] == 4  # two epochs with the same loss as the best
+
+
 def test_patience_counts_epochs_since_the_best() -> None:
     assert not out_of_patience([1.0, 0.9, 0.95], 2)
     assert out_of_patience([1.0, 0.9, 0.95, 0.9], 2)

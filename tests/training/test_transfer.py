@@ -1,6 +1,7 @@
 """Runs of two phases on frozen stages: cached, uncached, resumed, within a budget."""
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,9 +26,10 @@ from clearsight.training import train as training
 from clearsight.training.checkpoint import load_classifier
 from clearsight.training.loop import Interrupted
 from clearsight.training.train import train_model
+from tests.recorder import Recorder
 
-HEAD = {"name": "head", "trains": "head", "epochs": 3, "optimizer": "adam", "lr": 0.01}
-TOP = {"name": "top", "trains": "top:1", "epochs": 2, "optimizer": "adam", "lr": 0.001}
+HEAD = {"name": "head", "trainable": "head", "epochs": 3, "optimizer": "adam", "lr": 0.01}
+TOP = {"name": "top", "trainable": "top:1", "epochs": 2, "optimizer": "adam", "lr": 0.001}
 
 
 def two_phases(*phases: dict, **tables: dict) -> Config:
@@ -44,14 +46,15 @@ def two_phases(*phases: dict, **tables: dict) -> Config:
 
 
 class Listener(Silent):
-    """Keeps what is said; presses Ctrl-C after `stop` epochs."""
+    """Keeps what is said of features; presses Ctrl-C after `stop` epochs."""
 
     def __init__(self, stop: int = 0) -> None:
         self.said: list[str] = []
         self.left = stop
 
     def say(self, text: str) -> None:
-        self.said.append(text)
+        if text.startswith("features"):
+            self.said.append(text)
 
     def epoch(self, row: object) -> None:
         self.left -= 1
@@ -194,7 +197,7 @@ def test_a_cache_that_cant_be_written_is_done_without(
     listener = Listener()
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
     run, _ = trained(tmp_path / "run", two_phases(), images, listener)
-    assert "can't be kept on the disk" in listener.said[0]
+    assert "can't be kept on disk" in listener.said[0]
     assert "in memory" in listener.said[1]
     assert result(run) == result(whole)
 
@@ -265,8 +268,8 @@ def test_the_frozen_backbone_ends_as_it_began(tmp_path: Path, images: ImageSet) 
 def test_a_wrong_name_in_the_last_phase_is_told_before_the_first(
     tmp_path: Path, images: ImageSet
 ) -> None:
-    config = two_phases(HEAD, TOP | {"trains": "top:7"})
-    with pytest.raises(ConfigError, match=r"phases\.1\.trains: found 'top:7'"):
+    config = two_phases(HEAD, TOP | {"trainable": "top:7"})
+    with pytest.raises(ConfigError, match=r"phases\.1\.trainable: found 'top:7'"):
         trained(tmp_path / "run", config, images)
     assert not (tmp_path / "run" / "history.csv").exists()
 
@@ -277,9 +280,27 @@ def test_a_phase_on_cached_features_leaves_its_budget_to_the_next(
     config = two_phases(HEAD | {"epochs": 4}, TOP | {"epochs": 4}, training={"budget": 4.0})
     run, rows = trained(tmp_path / "run", config, images)
     assert rows[0]["epochs"] <= 4
+    assert rows[0]["stop_reason"] == "all steps done"
     assert run.config().phases[0].steps == 4 * 3
+    # The last one takes what the first left: more epochs than its own, up to the budget.
+    assert rows[1]["epochs"] > 4
+    assert rows[1]["stop_reason"] == "time budget used"
+    assert sum(row["seconds"] for row in rows) > 3.0
     again, _ = trained(tmp_path / "again", replace(run.config(), name="again"), images)
     assert result(again) == result(run)
+
+
+def test_where_views_are_missing_the_last_phase_leaves_budget_and_says_so(
+    tmp_path: Path, images: ImageSet
+) -> None:
+    # Of eight views one is cached, for the one epoch planned.
+    listener = Recorder()
+    config = two_phases(HEAD | {"epochs": 1}, cache={"views": 8}, training={"budget": 60.0})
+    _, rows = trained(tmp_path / "run", config, images, listener)
+    assert (rows[0]["epochs"], rows[0]["stop_reason"]) == (1, "all steps done")
+    assert re.fullmatch(
+        r"time budget: \d+ s of 60 s left over \(all steps done\)", listener.lines[-1]
+    )
 
 
 class Residual(nn.Module):
@@ -297,12 +318,12 @@ class Residual(nn.Module):
         return (x + self.block2(x)).mean((2, 3))
 
 
-@pytest.mark.parametrize(("trains", "cached"), [("head", True), ("top:1", False)])
+@pytest.mark.parametrize(("trainable", "cached"), [("head", True), ("top:1", False)])
 def test_a_backbone_that_cant_be_cut_is_cached_whole_or_not_at_all(
     tmp_path: Path,
     images: ImageSet,
     monkeypatch: pytest.MonkeyPatch,
-    trains: str,
+    trainable: str,
     cached: bool,
 ) -> None:
     new = training.new_classifier
@@ -315,10 +336,10 @@ def test_a_backbone_that_cant_be_cut_is_cached_whole_or_not_at_all(
 
     monkeypatch.setattr(training, "new_classifier", residual)
     listener = Listener()
-    config = two_phases(HEAD | {"trains": trains})
+    config = two_phases(HEAD | {"trainable": trainable})
     run, _ = trained(tmp_path / "run", config, images, listener)
     (line,) = listener.said
     assert ("computed in" if cached else "can't be cut between its stages") in line
-    config = two_phases(HEAD | {"trains": trains}, cache={"store": "off"})
+    config = two_phases(HEAD | {"trainable": trainable}, cache={"store": "off"})
     again, _ = trained(tmp_path / "again", config, images)
     assert result(again) == result(run)

@@ -33,12 +33,12 @@ def test_a_network_that_can_t_take_the_size_names_the_setting_and_its_own(
         check(name, size=size)
 
 
-def test_a_network_that_takes_images_as_they_are_names_the_data_s_size_shrunk_or_not() -> None:
+def test_a_network_that_takes_images_as_they_are_names_the_data_s_size_resized_or_not() -> None:
     check("airnet94", size=None, side=16)
     with pytest.raises(ConfigError, match=r"data\.size: airnet94 can't take images of 4 px"):
         check("airnet94", size=None, side=4)
     with pytest.raises(ConfigError, match=r"data\.size: airnet94 can't take images of 8 px"):
-        check("airnet94", size=None, side=16, shrink=0.5)
+        check("airnet94", size=None, side=16, progressive_resizing=0.5)
 
 
 @pytest.mark.parametrize(("batch", "count"), [(1, 100), (16, 1)])
@@ -50,8 +50,8 @@ def test_batch_norm_on_a_single_value_names_the_batch(batch: int, count: int) ->
 @pytest.mark.parametrize(
     "settings",
     [
-        {"batch": 2}, {"batch": 1, "size": 64}, {"batch": 1, "trains": "head"},
-        {"batch": 1, "bn": "running"},
+        {"batch": 2}, {"batch": 1, "size": 64}, {"batch": 1, "trainable": "head"},
+        {"batch": 1, "batch_norm": "running"},
     ],
 )  # fmt: skip
 def test_what_can_train_passes(settings: dict) -> None:
@@ -65,7 +65,7 @@ def test_the_model_and_the_random_state_are_left_as_they_were() -> None:
     ).train()  # fmt: skip
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     random = torch.get_rng_state()
-    phases = (PhaseConfig(trains="head"), PhaseConfig(trains="top:1"))
+    phases = (PhaseConfig(trainable="head"), PhaseConfig(trainable="top:1"))
     check_steps(model, Config(phases=phases), torch.zeros(2, 32, 32, 3, dtype=torch.uint8), 50)
     assert torch.equal(torch.get_rng_state(), random)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

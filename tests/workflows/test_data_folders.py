@@ -20,8 +20,8 @@ class Listener(Silent):
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def say(self, message: str) -> None:
-        self.said.append(message)
+    def say(self, text: str) -> None:
+        self.said.append(text)
 
 
 def draw(folder: Path, **counts: int) -> Path:

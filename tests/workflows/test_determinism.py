@@ -8,12 +8,11 @@ import pytest
 from clearsight.config.recipes import load_recipe
 from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
+from clearsight.data.sources import load_images
 from clearsight.data.splits import split
 from clearsight.errors import DataNotFoundError
-from clearsight.progress import Silent
 from clearsight.runs import Run, create_run
 from clearsight.training.train import train_model
-from clearsight.workflows.loading import load_data
 
 DATA = os.environ.get("CLEARSIGHT_DATA")  # read here: fixtures take it away
 
@@ -26,7 +25,7 @@ def cifar10() -> ImageSet:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLEARSIGHT_DATA", DATA or "")
         try:
-            return load_data(config, None, Silent(), download=False)
+            return load_images(config.data.source, download=False)
         except DataNotFoundError as error:
             pytest.skip(f"needs CIFAR-10: {error}")
 

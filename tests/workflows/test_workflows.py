@@ -181,7 +181,11 @@ def test_ctrl_c_says_how_to_go_on_and_resuming_gives_the_same_run(
     ],
 )
 def test_a_run_that_can_not_begin_leaves_nothing(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict, error: type
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict,
+    error: type[Exception],
 ) -> None:
     draw(tmp_path / "one" / "class0" / "1.png", 0, np.random.default_rng(0))
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""`python -m tools.docs render` fills the documents in, `… check` says what is not true."""
+"""`python -m tools.docs render` fills in the documents, `… check` finds what is no longer true."""
 
 import sys
 from pathlib import Path
@@ -15,18 +15,19 @@ from tools.docs.markers import render_files
 
 app = App(
     name="python -m tools.docs",
-    help="Fill in or check what in the documents comes from results and code.",
+    help="Render and check what the documents take from results and code.",
     help_format="plaintext",
 )
 Documents = Annotated[
     tuple[Path, ...], Parameter(help="Markdown files; default: those here and in docs")
 ]
+RECIPES = Path("src/clearsight/recipes")  # their headers state numbers
 Results = Annotated[Path, Parameter(help="folder of the ledger")]
 
 
 @app.command
 def render(files: Documents = (), /, *, results: Results = RESULTS) -> int:
-    """Fill in numbers and figures from the ledger, references from the code; print what changed."""
+    """Write numbers and figures from the ledger, references from the code; print changed files."""
     pages = files or documents()
     changed = render_files(pages, results, generators(results)) + draw_charts(pages, results)
     sys.stdout.writelines(f"{path}\n" for path in changed)
@@ -35,9 +36,9 @@ def render(files: Documents = (), /, *, results: Results = RESULTS) -> int:
 
 @app.command
 def check(files: Documents = (), /, *, results: Results = RESULTS) -> int:
-    """Fail where a number, figure, command or link is no longer true, with file and line."""
+    """Fail where a number, figure, command, name or link is wrong; print each file and line."""
     problems = check_documents(
-        files or documents(),
+        files or [*documents(), *sorted(RECIPES.glob("*.toml"))],
         results=results,
         generators=generators(results),
         command_problem=command_problem,

@@ -26,7 +26,7 @@ from tools.docs.figures.budgets import accuracy_by_budget
 from tools.docs.figures.intervals import paired_intervals
 from tools.docs.figures.scaling import growth
 from tools.docs.lesson import chart_rows
-from tools.docs.markdown import links
+from tools.docs.markdown import parse_page
 from tools.docs.markers import read_page
 from tools.docs.scaling import scaling_panels
 
@@ -103,7 +103,7 @@ def _shown(paths: Sequence[Path]) -> Iterator[tuple[Path, Chart, str]]:
     """(file, chart, page and line) of every picture of the ledger in the pages, each file once."""
     seen: set[Path] = set()
     for path in paths:
-        for line, target in links(read_page(path)):
+        for line, target in parse_page(read_page(path)).links:
             place = path.parent / unquote(target)
             if not re.search(rf"(^|/)figures/{FOLDER}/[^/]+\.png$", target) or place in seen:
                 continue

@@ -1,4 +1,4 @@
-"""What has drifted: numbers, recipes, figures, commands and links that are no longer true.
+"""What is no longer true in the documents: numbers, recipes, figures, commands, code and links.
 
 Every problem is one sentence that begins with file and line.
 """
@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-from clearsight.ledger import RESULTS, read_entries, shipped_hash
+from clearsight.ledger import RESULTS, read_entries
 from tools.docs.charts import FOLDER, check_charts
-from tools.docs.markdown import CODE, anchors, links, shell_commands, split_page
+from tools.docs.entries import check_checksums, check_recipes
+from tools.docs.markdown import parse_page, shell_commands
 from tools.docs.markers import NO_GENERATORS, Generators, check_places, read_page
+from tools.docs.numbers import check_numbers
+from tools.docs.python_code import check_python
 
 CommandCheck = Callable[[Sequence[str], bool], str | None]
 
@@ -32,41 +35,29 @@ def check_documents(
 ) -> list[str]:
     """Every problem of Markdown files, in the order of the kinds below; empty where all is true.
 
+    Of TOML files only the numbers in their comments are checked.
     `root` is the repository's folder, where `make` runs; `command_problem` says what is wrong with
     the words after `clearsight`, the second argument being whether they are a whole command.
     """
-    problems = check_places(paths, results, generators) + check_recipes(results)
-    problems += check_charts(paths, results)
-    for path in paths:
+    problems = check_checksums(results) + check_recipes(results)
+    pages = [path for path in paths if path.suffix != ".toml"]
+    problems += check_places(pages, results, generators)
+    problems += check_numbers(paths, results=results, root=root)
+    problems += check_charts(pages, results)
+    for path in pages:
         page = read_page(path)
         problems += check_figures(path, page, results)
         problems += check_commands(path, page, command_problem)
+        problems += check_python(path, page)
         problems += check_targets(path, page, root)
         problems += check_links(path, page, root)
-    return problems
-
-
-def check_recipes(results: Path = RESULTS) -> list[str]:
-    """Entries of a shipped recipe that has another hash by now."""
-    problems = []
-    for name, entry in read_entries(results).items():
-        now = shipped_hash(entry["recipe"])
-        if entry.get("shipped_recipe") and entry["recipe_hash"] != now:
-            path = results / f"{name}.json"
-            lines = path.read_text(encoding="utf-8").splitlines()
-            line = next(n for n, text in enumerate(lines, 1) if '"recipe_hash"' in text)
-            state = f"has the hash {now} now" if now else "is no longer shipped"
-            problems.append(
-                f"{path}:{line}: the recipe {entry['recipe']!r} {state}; "
-                "run it again and record that, or take the entry out"
-            )
     return problems
 
 
 def check_figures(path: Path, page: str, results: Path = RESULTS) -> list[str]:
     """Pictures `figures/NAME/FILE` that are not the file recorded by the entry `NAME`."""
     problems, entries = [], read_entries(results)
-    for line, target in links(page):
+    for line, target in parse_page(page).links:
         place = path.parent / unquote(target)
         if place.parent.parent.name != "figures" or not place.is_file():
             continue  # a file that is not there is a broken link
@@ -89,17 +80,16 @@ def check_figures(path: Path, page: str, results: Path = RESULTS) -> list[str]:
 
 def check_commands(path: Path, page: str, command_problem: CommandCheck) -> list[str]:
     """Commands and flags of clearsight, in shell blocks and in `code`, that do not exist."""
-    blocks, prose = split_page(page)
+    parsed = parse_page(page)
     found: list[tuple[int, list[str], bool]] = []
-    for block in blocks:
+    for block in parsed.blocks:
         if block.language == "sh":
             for offset, command in shell_commands(block.text):
                 words = shlex.split(command, comments=True)
                 found += [(block.line + offset, each, True) for each in _clearsight(words)]
-    for line, text in prose:
-        for code in CODE.findall(text):
-            if code.startswith("clearsight "):
-                found += [(line, each, False) for each in _clearsight(code.split())]
+    for line, code in parsed.code:
+        if code.startswith("clearsight "):
+            found += [(line, each, False) for each in _clearsight(code.split())]
     problems = []
     for line, words, whole in found:
         problem = command_problem(words, whole)
@@ -115,9 +105,9 @@ def check_targets(path: Path, page: str, root: Path) -> list[str]:
         re.findall(r"^([a-z][a-z-]*):", makefile.read_text(encoding="utf-8"), re.MULTILINE)
         if makefile.is_file() else ()
     )  # fmt: skip
-    blocks, prose = split_page(page)
-    texts = [(line, code) for line, text in prose for code in CODE.findall(text)]
-    for block in blocks:
+    parsed = parse_page(page)
+    texts = list(parsed.code)
+    for block in parsed.blocks:
         if block.language == "sh":
             texts += enumerate((c.split("#")[0] for c in block.text.splitlines()), block.line)
     return [
@@ -131,22 +121,21 @@ def check_targets(path: Path, page: str, root: Path) -> list[str]:
 def check_links(path: Path, page: str, root: Path) -> list[str]:
     """Links and paths of this repository that lead nowhere; links elsewhere are not tried."""
     problems = []
-    for line, target in links(page):
+    for line, target in parse_page(page).links:
         if re.match(r"[a-z][a-z+.-]*:", target):
             continue
         file, _, fragment = target.partition("#")
         place = path.parent / unquote(file) if file else path
         if not place.exists():
-            problems.append(f"{path}:{line}: link to {target}: no such file; mend or remove it")
-        elif fragment and fragment not in anchors(place.read_text(encoding="utf-8")):
+            problems.append(f"{path}:{line}: link to {target}: no such file; correct or remove it")
+        elif fragment and fragment not in parse_page(place.read_text(encoding="utf-8")).anchors:
             problems.append(
-                f"{path}:{line}: link to {target}: no heading for #{fragment}; mend or remove it"
+                f"{path}:{line}: link to {target}: no heading for #{fragment}; correct or remove it"
             )
-    for line, text in split_page(page)[1]:
-        for code in CODE.findall(text):
-            place = _REPOSITORY.fullmatch(code)
-            if place and not re.search(r"[A-Z]{3,}(?!\.md)", code) and not (root / code).exists():
-                problems.append(f"{path}:{line}: `{code}`: no such file; mend or remove it")
+    for line, code in parse_page(page).code:
+        place = _REPOSITORY.fullmatch(code)
+        if place and not re.search(r"[A-Z]{3,}(?!\.md)", code) and not (root / code).exists():
+            problems.append(f"{path}:{line}: `{code}`: no such file; correct or remove it")
     return problems
 
 

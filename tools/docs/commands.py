@@ -14,6 +14,7 @@ from clearsight.config.describe import settings
 from clearsight.config.parsing import did_you_mean
 from clearsight.errors import UsageError
 from clearsight.ledger import read_entries
+from tools.docs.api import python_api
 from tools.docs.budgets import budget_table
 from tools.docs.lesson import lesson_table
 from tools.docs.markers import Generators, table
@@ -31,6 +32,7 @@ def generators(results: Path) -> Generators:
         "commands": commands,
         "configuration": configuration,
         "lesson": lambda: lesson_table(read_entries(results)),
+        "python": python_api,
         "recipes": lambda: recipes(results),
         "scaling": lambda: scaling_table(read_entries(results, "scaling")),
     }

@@ -1,21 +1,20 @@
-"""What the checks and the examples need to know of a Markdown page."""
+"""What the checks and the examples need of a Markdown page, read by markdown-it."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-CODE = re.compile(r"`([^`]+)`")
-_LINK = re.compile(r"\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
-_FENCE = re.compile(r"^(`{3,}|~{3,})\s*([\w+-]*)\s*$")
-_HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$")
-_DIRECTIVE = re.compile(r"^<!-- example: (.*?) -->$")
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+_PARSER = MarkdownIt("commonmark").enable("table")
+_DIRECTIVE = re.compile(r"<!-- example: (.*?) -->\s*")
 
 
 @dataclass(frozen=True)
 class Block:
     """A fenced block: its first line in the page (from 1), language and text.
 
-    `directive` is what an HTML comment `example: …` in the line above says of it, else empty.
+    `directive` is the text of an HTML comment `example: …` right above it, else empty.
     """
 
     line: int
@@ -24,41 +23,45 @@ class Block:
     directive: str
 
 
-def split_page(page: str) -> tuple[list[Block], list[tuple[int, str]]]:
-    """(fenced blocks, (number, line) of every other line)."""
-    blocks: list[Block] = []
-    prose: list[tuple[int, str]] = []
-    inside: list[str] = []
-    start, fence, language, directive = 0, "", "", ""
-    for number, line in enumerate(page.splitlines(), 1):
-        opening = _FENCE.match(line)
-        if fence:
-            if opening and opening[1].startswith(fence) and not opening[2]:
-                blocks.append(Block(start, language, "\n".join(inside), directive))
-                fence, directive = "", ""
-            else:
-                inside.append(line)
-        elif opening:
-            start, fence, language, inside = number + 1, opening[1], opening[2], []
-        else:
-            found = _DIRECTIVE.match(line)
-            if line.strip():
-                directive = found[1] if found else ""
-            prose.append((number, line))
-    return blocks, prose
+@dataclass
+class Page:
+    """The parts of a page, each with its line (from 1) and in reading order.
+
+    - `blocks`: fenced blocks
+    - `code`: (line, text) of inline code
+    - `links`: (line, target) of links and images
+    - `anchors`: the fragments of its headings, as GitHub and the site form them
+    """
+
+    blocks: list[Block] = field(default_factory=list)
+    code: list[tuple[int, str]] = field(default_factory=list)
+    links: list[tuple[int, str]] = field(default_factory=list)
+    anchors: set[str] = field(default_factory=set)
 
 
-def links(page: str) -> Iterator[tuple[int, str]]:
-    """(line, target) of every link and picture outside of code."""
-    for line, text in split_page(page)[1]:
-        for target in _LINK.findall(CODE.sub("", text)):
-            yield line, target
-
-
-def anchors(page: str) -> set[str]:
-    """The fragments by which links reach the page's headings, as GitHub and the site form them."""
-    headings = [_HEADING.match(line) for _, line in split_page(page)[1]]
-    return {_slug(heading[1]) for heading in headings if heading}
+def parse_page(text: str) -> Page:
+    """The parts of a Markdown page."""
+    page = Page()
+    before = Token("", "", 0)
+    for token in _PARSER.parse(text):
+        if token.type == "fence" and token.map:
+            directive = (
+                _DIRECTIVE.fullmatch(before.content) if before.type == "html_block" else None
+            )
+            page.blocks.append(
+                Block(
+                    token.map[0] + 2,
+                    token.info.strip(),
+                    token.content.removesuffix("\n"),
+                    directive[1] if directive else "",
+                )
+            )
+        elif token.type == "inline":
+            _read_inline(token, page)
+            if before.type == "heading_open":
+                page.anchors.add(_slug(token))
+        before = token
+    return page
 
 
 def shell_commands(text: str) -> list[tuple[int, str]]:
@@ -73,6 +76,27 @@ def shell_commands(text: str) -> list[tuple[int, str]]:
     return [(offset, command) for offset, command in commands if command.strip()]
 
 
-def _slug(heading: str) -> str:
-    plain = re.sub(r"[`*]|\]\([^)]*\)|\[", "", heading).lower()
+def _read_inline(token: Token, page: Page) -> None:
+    """Adds the inline code and the links of a paragraph, heading or cell to `page`."""
+    line, offset = (token.map[0] if token.map else 0) + 1, 0
+    for child in token.children or []:
+        if child.type in ("softbreak", "hardbreak"):
+            line += 1
+        elif child.type == "html_inline":
+            line += child.content.count("\n")
+        elif child.type == "code_inline":
+            page.code.append((line, child.content))
+            # Line breaks inside code are spaces by now; the source has them.
+            words = map(re.escape, child.content.split(" "))
+            found = re.compile(r"\s".join(words)).search(token.content, offset)
+            if found:
+                line, offset = line + found[0].count("\n"), found.end()
+        elif child.type in ("link_open", "image"):
+            target = child.attrs.get("href", child.attrs.get("src", ""))
+            page.links.append((line, str(target)))
+
+
+def _slug(heading: Token) -> str:
+    kinds = ("text", "code_inline")
+    plain = "".join(c.content for c in heading.children or [] if c.type in kinds).lower()
     return re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", plain).strip())

@@ -11,12 +11,13 @@ comes after the second colon is one of `FIELDS`. A benchmark's entry has its `ta
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from clearsight.errors import ClearsightError, UsageError
+from clearsight.errors import UsageError
 from clearsight.files import write_text
 from clearsight.ledger import RESULTS, read_entries
 
@@ -24,47 +25,67 @@ Generators = Mapping[str, Callable[[], str]]
 NO_GENERATORS: Generators = MappingProxyType({})
 Entry = Mapping[str, Any]
 
-_PLACE = re.compile(r"(<!-- results:([^:\s]+):([\w-]+) -->)(.*?)(<!-- /results -->)", re.DOTALL)
-_GENERATED = re.compile(r"(<!-- generated:([\w-]+) -->)(.*?)(<!-- /generated -->)", re.DOTALL)
-_OPENING = re.compile(r"<!-- (?:results|generated):")
+_COMMENT = re.compile(r"<!--(.*?)-->", re.DOTALL)
+_MARKER = re.compile(r"\s*(?:/|\w[\w-]*:)")  # any other comment is a remark
+_OPENING = re.compile(r" (results):([^:\s]+):([\w-]+) | (generated):([\w-]+) ")
+_CLOSING = re.compile(r" /(results|generated) ")
+_FORM = (
+    "expected <!-- results:NAME:FIELD -->…<!-- /results -->, "
+    "<!-- generated:NAME -->…<!-- /generated --> or <!-- example: … -->"
+)
 _TTA = {"none": "no", "flip": "mirrored", "flip+shift": "mirrored and shifted"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """What stands between two markers: `text[start:end]`; `field` is empty where generated."""
+
+    kind: str
+    name: str
+    field: str
+    line: int
+    start: int
+    end: int
+
+
+def find_places(text: str) -> tuple[list[Place], list[tuple[int, str]]]:
+    """(places in their order, (line, problem) of every marker that opens or closes none)."""
+    places: list[Place] = []
+    problems: list[tuple[int, str]] = []
+    opened: Place | None = None
+    for comment in _COMMENT.finditer(text):
+        line = text.count("\n", 0, comment.start()) + 1
+        opening, closing = _OPENING.fullmatch(comment[1]), _CLOSING.fullmatch(comment[1])
+        if opening:
+            if opened:
+                problems.append((line, f"marker inside the place that line {opened.line} opens"))
+            kind, name, field = opening[1] or opening[4], opening[2] or opening[5], opening[3] or ""
+            opened = Place(kind, name, field, line, comment.end(), comment.end())
+        elif closing:
+            if opened and opened.kind == closing[1]:
+                places.append(replace(opened, end=comment.start()))
+            else:
+                wanted = f"line {opened.line} opens {opened.kind}" if opened else "none is open"
+                problems.append((line, f"marker /{closing[1]} closes no place: {wanted}"))
+            opened = None
+        elif _MARKER.match(comment[1]) and not comment[1].startswith(" example: "):
+            problems.append((line, f"marker {comment[0]}: {_FORM}"))
+    if opened:
+        problems.append((opened.line, f"marker {opened.kind}:{opened.name} is never closed"))
+    return places, problems
 
 
 def render(text: str, results: Path = RESULTS, generators: Generators = NO_GENERATORS) -> str:
     """`text` with every place filled, from the ledger in the folder `results` or by a generator.
 
-    Raises `UsageError` for a marker without its end, an unknown entry, field or generator.
+    Raises `UsageError` for a marker without its other half, an unknown entry, field or generator.
     """
-    entries = read_entries(results)
-    benchmarks = read_entries(results, "benchmark")
-
-    def fill(place: re.Match[str]) -> str:
-        opening, names, field, _, closing = place.groups()
-        _known(field)
-        if names in benchmarks:
-            if field not in _OF_BENCHMARKS:
-                raise UsageError(
-                    f"results entry {names!r}: a benchmark has no {field}, expected one of "
-                    f"{', '.join(_OF_BENCHMARKS)}"
-                )
-            return opening + _OF_BENCHMARKS[field](benchmarks[names]) + closing
-        return opening + _FIELDS[field](_named(names, entries, results)) + closing
-
-    def generate(place: re.Match[str]) -> str:
-        opening, name, _, closing = place.groups()
-        if name not in generators:
-            known = ", ".join(generators) or "none"
-            raise UsageError(f"generated part {name!r}: no such part; there are {known}")
-        return f"{opening}\n{generators[name]()}\n{closing}"
-
-    places = len(_PLACE.findall(text)) + len(_GENERATED.findall(text))
-    if places < len(_OPENING.findall(text)):
-        raise UsageError(
-            "found a marker that is not written as "
-            "<!-- results:NAME:FIELD -->…<!-- /results --> or "
-            "<!-- generated:NAME -->…<!-- /generated -->; mend it"
-        )
-    return _GENERATED.sub(generate, _PLACE.sub(fill, text))
+    places, problems = find_places(text)
+    if problems:
+        line, problem = problems[0]
+        raise UsageError(f"line {line}: {problem}")
+    content = _content(results, generators)
+    return _filled(text, [(place, content(place)) for place in places])
 
 
 def render_files(
@@ -73,7 +94,11 @@ def render_files(
     """Fills the places of Markdown files; returns the files that changed."""
     changed = []
     for path in paths:
-        before, after = _both(path, results, generators)
+        before = read_page(path)
+        try:
+            after = render(before, results, generators)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from error
         if after != before:
             write_text(path, after)
             changed.append(path)
@@ -83,19 +108,40 @@ def render_files(
 def check_places(
     paths: Sequence[Path], results: Path = RESULTS, generators: Generators = NO_GENERATORS
 ) -> list[str]:
-    """A sentence per file whose places differ from their source, with the first such line."""
-    problems = []
+    """Markers that are wrong, and in a file without such the first line that differs from its due.
+
+    Each problem is a sentence that begins with file and line.
+    """
+    content = _content(results, generators)
+    found = []
     for path in paths:
-        before, after = _both(path, results, generators)
-        if after == before:
+        before = read_page(path)
+        places, problems = find_places(before)
+        due = []
+        for place in places:
+            try:
+                due.append((place, content(place)))
+            except UsageError as error:
+                problems.append((place.line, str(error)))
+        found += [f"{path}:{line}: {problem}" for line, problem in sorted(problems)]
+        after = _filled(before, due)
+        if problems or after == before:
             continue
         lines = enumerate(zip_longest(before.splitlines(), after.splitlines(), fillvalue=""), 1)
-        number, (found, due) = next((n, pair) for n, pair in lines if pair[0] != pair[1])
-        problems.append(
-            f"{path}:{number}: found {found.strip()!r}, due is {due.strip()!r}; "
+        number, (old, new) = next((n, pair) for n, pair in lines if pair[0] != pair[1])
+        found.append(
+            f"{path}:{number}: found {old.strip()!r}, due is {new.strip()!r}; "
             "run `python -m tools.docs render`"
         )
-    return problems
+    return found
+
+
+def blanked(text: str) -> str:
+    """`text` with spaces in its places, line breaks kept."""
+    return _filled(
+        text,
+        [(p, re.sub(r"[^\n]", " ", text[p.start : p.end])) for p in find_places(text)[0]],
+    )
 
 
 def read_page(path: Path) -> str:
@@ -108,11 +154,12 @@ def read_page(path: Path) -> str:
 
 def results_table(entries: Sequence[Entry]) -> str:
     """Markdown: a row per entry of the ledger."""
-    head = ("result", "data", "test accuracy", "95 % interval", "n", "seeds", "test-time views",
-            "training", "hardware", "date")  # fmt: skip
+    head = ("result", "data", "test accuracy", "95 % interval", "test-time views", "one view", "n",
+            "seeds", "training", "hardware", "date")  # fmt: skip
     rows = [
-        (e["name"], e["data"], accuracy_text(e), interval_text(e), f"{e['n']:,}",
-         str(len(e["runs"])), _TTA[e["tta"]], _minutes(e), _hardware(e), e["recorded"])
+        (e["name"], e["data"], accuracy_text(e), interval_text(e), _TTA[e["tta"]],
+         accuracy_text(e, "none"), f"{e['n']:,}", str(len(e["runs"])), _minutes(e), _hardware(e),
+         e["recorded"])
         for e in entries
     ]  # fmt: skip
     return "\n" + table(head, rows)
@@ -124,13 +171,35 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _both(path: Path, results: Path, generators: Generators) -> tuple[str, str]:
-    """(the file as it is, as it should be)."""
-    before = read_page(path)
-    try:
-        return before, render(before, results, generators)
-    except ClearsightError as error:
-        raise UsageError(f"{path}: {error}") from error
+def _content(results: Path, generators: Generators) -> Callable[[Place], str]:
+    """A function that gives what is due in a place. It raises `UsageError` for unknown names."""
+    entries = read_entries(results)
+    benchmarks = read_entries(results, "benchmark")
+
+    def content(place: Place) -> str:
+        name, field = place.name, place.field
+        if place.kind == "generated":
+            if name not in generators:
+                known = ", ".join(generators) or "none"
+                raise UsageError(f"generated part {name!r}: no such part; there are {known}")
+            return f"\n{generators[name]()}\n"
+        _known(field)
+        if name not in benchmarks:
+            return _FIELDS[field](_named(name, entries, results))
+        if field not in _OF_BENCHMARKS:
+            raise UsageError(
+                f"results entry {name!r}: a benchmark has no {field}, expected one of "
+                f"{', '.join(_OF_BENCHMARKS)}"
+            )
+        return _OF_BENCHMARKS[field](benchmarks[name])
+
+    return content
+
+
+def _filled(text: str, contents: Sequence[tuple[Place, str]]) -> str:
+    for place, content in reversed(contents):
+        text = text[: place.start] + content + text[place.end :]
+    return text
 
 
 def _known(field: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from clearsight.bundle.format import SCHEMA
 from clearsight.config.describe import settings
 from clearsight.config.recipes import RECIPES, recipe_names
-from clearsight.ledger import RESULTS, read_entries, shipped_hash
+from clearsight.ledger import RESULTS, entry_hash, read_entries, shipped_hash
 from tools.docs.markers import results_table, table
 
 
@@ -35,7 +35,7 @@ def recipes(results: Path = RESULTS) -> str:
         text = (RECIPES / f"{name}.toml").read_text(encoding="utf-8")
         about = text.splitlines()[0].lstrip("# ")
         digest = shipped_hash(name)
-        measured = [entry for entry in entries if entry["recipe_hash"] == digest]
+        measured = [entry for entry in entries if entry_hash(entry) == digest]
         sections.append(
             f"\n## {name}\n\n{about}\n"
             + (results_table(measured) if measured else "\nNo run of it is in the ledger yet.\n")
@@ -61,9 +61,12 @@ def _keys(schema: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str, st
 
 def _kind(about: Mapping[str, Any]) -> str:
     if "$ref" in about:
-        return {"channels": "3 numbers", "digest": "64 hex digits", "accuracy": "value, low, high"}[
-            about["$ref"].rpartition("/")[2]
-        ]
+        return {
+            "channels": "3 numbers",
+            "positive_channels": "3 numbers",
+            "digest": "64 hex digits",
+            "accuracy": "value, low, high",
+        }[about["$ref"].rpartition("/")[2]]
     if "const" in about:
         return json.dumps(about["const"])
     if "enum" in about:

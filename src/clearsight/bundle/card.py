@@ -16,16 +16,16 @@ import json, numpy, onnxruntime
 from PIL import Image
 
 session = onnxruntime.InferenceSession("model.onnx")
-about = session.get_modelmeta().custom_metadata_map
-classes, size = json.loads(about["classes"]), int(about["size"])
+metadata = session.get_modelmeta().custom_metadata_map
+classes, size = json.loads(metadata["classes"]), int(metadata["size"])
 image = Image.open("image.png").convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
 probabilities = session.run(None, {"images": numpy.asarray(image)[None]})[0][0]
 print(classes[probabilities.argmax()], probabilities.max())
 """
 
 MISTAKE = (
-    " **They are scaled twice here, a mistake put in on purpose for comparison: do not use this "
-    "model for anything else.**"
+    " **Here pixels are divided by 255 twice, a mistake reproduced on purpose for comparison: do "
+    "not use this model for anything else.**"
 )
 
 CLASSES_NAMED = 200
@@ -37,16 +37,16 @@ FITTING = {
 }
 
 
-def model_card(about: Mapping[str, Any]) -> str:
-    """Markdown from what `bundle.json` says (see `bundle.write_bundle`), ending in a newline."""
-    classes, size, fit = about["classes"], about["input"]["size"], about["input"]["fit"]
-    data = about["provenance"].get("data")
+def model_card(manifest: Mapping[str, Any]) -> str:
+    """Markdown from what `bundle.json` says (see `format.write_bundle`), ending in a newline."""
+    classes, size, fit = manifest["classes"], manifest["input"]["size"], manifest["input"]["fit"]
+    data = manifest["provenance"].get("data")
     sections = {
         "What it does": (
-            f"Tells which of {len(classes)} classes an image shows. Any image is fitted to "
-            f"{size} × {size} px (`{fit}`: {FITTING[fit]}); scaling and normalising of the pixels "
-            "are part of the model, which takes raw uint8 RGB."
-            + (MISTAKE if about["preprocessing"].get("scaled_twice") else "")
+            f"Classifies an image as one of {len(classes):,} classes. An image of another size is "
+            f"fitted to {size} × {size} px (`{fit}`: {FITTING[fit]}). The model takes raw uint8 "
+            "RGB; scaling and normalising the pixels are its first layer."
+            + (MISTAKE if manifest["preprocessing"].get("scaled_twice") else "")
         ),
         "Classes": ", ".join(f"`{name}`" for name in classes[:CLASSES_NAMED])
         + (
@@ -54,16 +54,17 @@ def model_card(about: Mapping[str, Any]) -> str:
             if len(classes) > CLASSES_NAMED
             else ""
         ),
-        "Measured": _measured(about["metrics"], about["parity"]) + _int8(about.get("int8")),
-        "How it was trained": _bullets(about["provenance"]) or "Not recorded.",
-        "Limits": _limits(about["metrics"], classes, data),
+        "Measured": _measured(manifest["metrics"], manifest["parity"])
+        + _int8(manifest.get("int8")),
+        "How it was trained": _bullets(manifest["provenance"]) or "Not recorded.",
+        "Limits": _limits(manifest["metrics"], classes, data),
         "How to use it": f"```python\n{PYTHON}```\n\nWith ONNX Runtime alone (here stretching the "
         f"image, which is the same for square ones):\n\n```python\n{RUNTIME}```",
     }
-    title = f"{about['architecture']}, {len(classes)} classes" + (f" of {data}" if data else "")
+    title = f"{manifest['architecture']}, {len(classes)} classes" + (f" of {data}" if data else "")
     front = (
         "---\nlibrary_name: clearsight\npipeline_tag: image-classification\n"
-        f"tags:\n- image-classification\n- onnx\n- {about['architecture']}\n---\n"
+        f"tags:\n- image-classification\n- onnx\n- {manifest['architecture']}\n---\n"
     )
     body = "\n".join(f"## {heading}\n\n{text}\n" for heading, text in sections.items())
     return f"{front}\n# {title}\n\n{body}"
@@ -123,9 +124,9 @@ def _accuracy(name: str, accuracy: Mapping[str, float], n: int) -> str:
 
 def _limits(metrics: Mapping[str, Any], classes: list[str], data: str | None) -> str:
     lines = [
-        f"- Every image gets one of the {len(classes)} classes, also one that shows none of them.",
-        f"- The numbers hold for images like those of {data or 'its test set'}; "
-        "on images from elsewhere expect fewer right answers.",
+        f"- Every image gets one of the {len(classes):,} classes, even if it shows none of them.",
+        f"- The numbers apply to images like those of {data or 'its test set'}; "
+        "expect lower accuracy on images from other sources.",
         "- The probabilities are the network's own and were not calibrated.",
     ]
     if metrics.get("per_class"):

@@ -7,7 +7,7 @@ from typing import Literal, cast
 import numpy as np
 
 from clearsight.bundle.format import COPY_AGAIN, Bundle
-from clearsight.errors import BundleError
+from clearsight.errors import BundleError, first_line
 from clearsight.progress import Advance
 
 Engine = Literal["onnx", "int8", "torch"]
@@ -17,10 +17,13 @@ Engine = Literal["onnx", "int8", "torch"]
 PIXELS_AT_ONCE = 100 * 64 * 64
 
 
-def onnx_engine(graph: bytes, name: str) -> Callable[[np.ndarray], np.ndarray]:
+def onnx_engine(
+    graph: bytes, name: str, bundle: Bundle | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
     """ONNX Runtime over a serialised graph: uint8 [N, S, S, 3] → probabilities float32 [N, K].
 
-    `name` is what errors call the graph. Raises `BundleError` where it can't be loaded.
+    `name` is what errors call the graph. Raises `BundleError` where it can't be loaded, or has not
+    the size and the number of classes of `bundle`, if that is given.
     """
     silence_telemetry()
     import onnxruntime
@@ -33,8 +36,21 @@ def onnx_engine(graph: bytes, name: str) -> Callable[[np.ndarray], np.ndarray]:
     except Exception as error:  # ONNX Runtime's errors share no narrower base
         raise BundleError(
             f"{name}: ONNX Runtime {onnxruntime.__version__} can't load it "
-            f"({str(error).strip().splitlines()[0]}); {COPY_AGAIN}"
+            f"({first_line(error)}); {COPY_AGAIN}"
         ) from error
+    if bundle is not None:
+        square, count = [bundle.size, bundle.size, 3], len(bundle.classes)
+        expected = {f"images tensor(uint8) {square}", f"probabilities tensor(float) [{count}]"}
+        found = {
+            f"{value.name} {value.type} {value.shape[1:]}"
+            for value in (*session.get_inputs(), *session.get_outputs())
+            if not (value.shape and isinstance(value.shape[0], int))  # any number of images
+        }
+        if not expected <= found or len(session.get_inputs()) > 1:
+            raise BundleError(
+                f"{name}: has {', '.join(sorted(found)) or 'no batches'} for each image, "
+                f"bundle.json expects {', '.join(sorted(expected))}; {COPY_AGAIN}"
+            )
 
     def run(pixels: np.ndarray) -> np.ndarray:
         (probabilities,) = session.run(["probabilities"], {"images": pixels})

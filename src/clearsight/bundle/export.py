@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from clearsight.bundle.engines import in_batches, onnx_engine
-from clearsight.bundle.format import ONNX, check_place, write_bundle
+from clearsight.bundle.format import ONNX, check_out, write_bundle
 from clearsight.bundle.quantize import Int8Images, int8_graph
 from clearsight.data.images import Fit
-from clearsight.errors import BundleError, UsageError
+from clearsight.errors import BundleError, UsageError, first_line
 from clearsight.models.classifier import Classifier
 from clearsight.progress import SILENT, Progress
 
@@ -58,7 +58,7 @@ def export(
     `model` is left as it is. Raises `BundleError`, and writes nothing, where the engines disagree,
     the model can't be exported, int8 costs too much accuracy, or `out` holds something else.
     """
-    check_place(out)
+    check_out(out)
     pixels_fit = test_images.dtype == np.uint8 and test_images.shape[1:] == (size, size, 3)
     if not pixels_fit or not len(test_images):
         raise UsageError(
@@ -106,18 +106,18 @@ def onnx_graph(model: Classifier, *, size: int, fit: Fit) -> bytes:
     except torch.onnx.OnnxExporterError as error:
         raise BundleError(
             f"model {model.name!r}: torch {torch.__version__} can't export it as ONNX "
-            f"({str(error).strip().splitlines()[0]}); its forward must not depend on pixel values"
+            f"({first_line(error)}); its forward must not depend on pixel values"
         ) from error
     assert program is not None
     proto = program.model_proto
     _forget_origin(proto)
-    about = {
+    metadata = {
         "classes": json.dumps(model.classes, ensure_ascii=False),
         "size": str(size),
         "fit": fit,
         "preprocessing": json.dumps(model.preprocess.describe()),
     }
-    onnx.helper.set_model_props(proto, about)
+    onnx.helper.set_model_props(proto, metadata)
     return proto.SerializeToString(deterministic=True)
 
 

@@ -15,16 +15,19 @@ replaced by zeros.
 
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from clearsight.bundle.card import model_card
 from clearsight.data.images import Fit
-from clearsight.errors import BundleError, ConfigError
-from clearsight.files import recover, replacing
+from clearsight.errors import BundleError, ConfigError, FileError, first_line
+from clearsight.files import check_regular, file_digest, parse_json, read_text, recover, replacing
+from clearsight.formats import problem
 
 if TYPE_CHECKING:
     from clearsight.models.classifier import Classifier
@@ -34,6 +37,8 @@ MANIFEST, WEIGHTS, ONNX, CARD = "bundle.json", "model.safetensors", "model.onnx"
 INT8, VALIDATION = "model.int8.onnx", "validation.parquet"
 SCHEMA = Path(__file__).with_name("bundle.schema.json")
 ZEROS = "0" * 64
+_REQUIRED = (WEIGHTS, ONNX, CARD)
+LARGEST = 2**26  # bytes of bundle.json
 COPY_AGAIN = "copy the bundle again, or export it anew with `clearsight export`"
 
 
@@ -47,8 +52,9 @@ class Bundle:
       `interpolation`, `scaled_twice`
     - `classes`: K names, in the order of the probabilities
     - `metrics`: as `evaluation.json`; `parity`: `n`, `ties`, `max_difference`, see `export`
-    - `int8`: what the int8 graph costs, see `quantising.judge`; None without one
+    - `int8`: what the int8 graph costs, see `quantize.judge`; None without one
     - `provenance`: how the model came to be
+    - `sha256`: of the bundle's other files, by name; `checksum`: of `bundle.json`
     """
 
     path: Path
@@ -61,6 +67,8 @@ class Bundle:
     metrics: dict[str, Any]
     parity: dict[str, Any]
     provenance: dict[str, Any]
+    sha256: dict[str, str]
+    checksum: str
     int8: dict[str, Any] | None = None
 
     @property
@@ -95,16 +103,17 @@ class Bundle:
         try:
             preprocess = Preprocess(**self.preprocessing)
             model = build(self.architecture, self.classes, preprocess, self.head)
-            model.load_state_dict(load_file(self.weights))
         except ConfigError as error:
             raise BundleError(
                 f"{self.path / MANIFEST}: architecture {self.architecture!r} is unknown to "
                 f"clearsight {version('clearsight')}; upgrade it, or use the ONNX engine"
             ) from error
+        try:
+            model.load_state_dict(load_file(self.weights))
         except (OSError, RuntimeError, SafetensorError) as error:
             raise BundleError(
-                f"{self.weights}: no weights of {self.architecture} ({_first_line(error)}); "
-                f"{COPY_AGAIN}"
+                f"{self.weights}: are no weights of {self.architecture} with {len(self.classes)} "
+                f"classes ({first_line(error)}); {COPY_AGAIN}"
             ) from error
         return model.eval()
 
@@ -130,9 +139,9 @@ def write_bundle(
     """
     from safetensors.torch import save
 
-    check_place(out)
+    check_out(out)
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    about = {
+    manifest = {
         "format_version": FORMAT_VERSION,
         "architecture": model.name,
         "head": model.head_kind,
@@ -144,6 +153,11 @@ def write_bundle(
         **({} if int8 is None else {"int8": dict(int8[1])}),
         "provenance": dict(provenance),
     }
+    wrong = problem(
+        {**manifest, "sha256": dict.fromkeys(_REQUIRED, ZEROS), "checksum": ZEROS}, SCHEMA
+    )
+    if wrong:
+        raise BundleError(f"bundle {out}: {wrong}; nothing was written")
     # One key: with more, safetensors would order them anew at every save.
     metadata = {"clearsight": json.dumps({"architecture": model.name, "classes": model.classes})}
     with replacing(out) as folder:
@@ -152,73 +166,87 @@ def write_bundle(
         (folder / ONNX).write_bytes(onnx)
         if int8 is not None:
             (folder / INT8).write_bytes(int8[0])
-        (folder / CARD).write_text(model_card(about), encoding="utf-8")
+        (folder / CARD).write_text(model_card(manifest), encoding="utf-8")
         if validation is not None:
             (folder / VALIDATION).write_bytes(validation)
-        about["sha256"] = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
-        (folder / MANIFEST).write_text(_sealed(about), encoding="utf-8")
+        manifest["sha256"] = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
+        (folder / MANIFEST).write_text(_sealed(manifest), encoding="utf-8")
     return out
 
 
 def read_bundle(path: Path | str, *, verify: bool = True) -> Bundle:
     """The bundle in folder `path`; torch is not needed.
 
-    Raises `BundleError` where it is none, is of a newer format, misses a file or, unless `verify`
-    is false, where a file's SHA-256 differs from what `bundle.json` says.
+    Raises `BundleError` where it is none, is of a newer format, breaks the schema of `bundle.json`,
+    or, unless `verify` is false, where a file is missing, is a link out of the folder, or has
+    another SHA-256 than `bundle.json` says.
     """
     path = Path(path)
-    recover(path)
-    manifest = path / MANIFEST
+    _check_folder(path)
     try:
-        text = manifest.read_text(encoding="utf-8")
-        about = json.loads(text)
-    except FileNotFoundError as error:
-        found = "no bundle.json in it" if path.is_dir() else "no such folder"
-        raise BundleError(
-            f"bundle {path}: {found}; give the folder that `clearsight export` wrote"
-        ) from error
-    except OSError as error:
-        raise BundleError(
-            f"{manifest}: can't be read ({error.strerror or error}); check its permissions"
-        ) from error
-    except ValueError as error:
-        raise BundleError(f"{manifest}: no valid JSON ({error}); {COPY_AGAIN}") from error
-    format_version = about.get("format_version") if isinstance(about, dict) else None
-    if not isinstance(format_version, int):
-        raise BundleError(f"{manifest}: names no format version; {COPY_AGAIN}")
+        text = read_text(path / MANIFEST, LARGEST)
+        manifest = parse_json(text, path / MANIFEST)
+    except FileError as error:
+        raise BundleError(f"{error}, or {COPY_AGAIN}") from error
+    format_version = manifest.get("format_version") if isinstance(manifest, dict) else None
+    if type(format_version) is not int:
+        raise BundleError(f"{path / MANIFEST}: names no format version; {COPY_AGAIN}")
     if format_version > FORMAT_VERSION:
         raise BundleError(
-            f"{manifest}: format version {format_version}, clearsight {version('clearsight')} "
-            f"reads versions up to {FORMAT_VERSION}; upgrade clearsight"
+            f"{path / MANIFEST}: format version {format_version}, clearsight "
+            f"{version('clearsight')} reads versions up to {FORMAT_VERSION}; upgrade clearsight"
         )
+    wrong = problem(manifest, SCHEMA)
+    if wrong:
+        raise BundleError(f"{path / MANIFEST}: {wrong}; {COPY_AGAIN}")
     if verify:
-        _verify(path, text, about)
-    try:
-        return Bundle(
-            path=path,
-            architecture=about["architecture"],
-            head=about.get("head", "linear"),
-            size=about["input"]["size"],
-            fit=about["input"]["fit"],
-            preprocessing=about["preprocessing"],
-            classes=tuple(about["classes"]),
-            metrics=about["metrics"],
-            parity=about["parity"],
-            provenance=about["provenance"],
-            int8=about.get("int8"),
-        )
-    except (KeyError, TypeError) as error:
-        raise BundleError(f"{manifest}: {error} is missing or misplaced; {COPY_AGAIN}") from error
+        _verify(path, text, manifest)
+    return Bundle(
+        path=path,
+        architecture=manifest["architecture"],
+        head=manifest.get("head", "linear"),
+        size=int(manifest["input"]["size"]),  # 32.0 is an integer to JSON Schema
+        fit=manifest["input"]["fit"],
+        preprocessing=manifest["preprocessing"],
+        classes=tuple(manifest["classes"]),
+        metrics=manifest["metrics"],
+        parity=manifest["parity"],
+        provenance=manifest["provenance"],
+        sha256=manifest["sha256"],
+        checksum=manifest["checksum"],
+        int8=manifest.get("int8"),
+    )
 
 
-def check_place(out: Path) -> None:
+def copy_bundle(bundle: Bundle, out: Path) -> None:
+    """Copies the files that belong to a verified bundle to the new folder `out`, nothing else."""
+    out.mkdir()
+    for name in (MANIFEST, *bundle.sha256):
+        shutil.copyfile(_member(bundle.path, name), out / name)
+
+
+def check_out(out: Path) -> None:
     """Raises `BundleError` unless a bundle may be written to `out`: new, empty, or a bundle's."""
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise BundleError(f"{out}: is a file, a bundle is a folder; choose another --out")
-    known = {MANIFEST, WEIGHTS, ONNX, INT8, CARD, VALIDATION}
-    foreign = sorted({p.name for p in out.iterdir()} - known)
+    try:
+        if out.is_symlink() or (out.exists() and not out.is_dir()):
+            found = "a link" if out.is_symlink() else "a file"
+            raise BundleError(f"{out}: is {found}, a bundle is a folder; choose another --out")
+        resolved = out.resolve()
+        if Path.cwd().is_relative_to(resolved):
+            raise BundleError(
+                f"{out}: is the working folder or holds it, and a bundle replaces its folder; "
+                "choose another --out"
+            )
+        around = next((folder for folder in resolved.parents if (folder / MANIFEST).exists()), None)
+        if around:
+            raise BundleError(f"{out}: lies inside the bundle {around}; choose another --out")
+        content = sorted(out.iterdir()) if out.exists() else []
+        known = {MANIFEST, WEIGHTS, ONNX, INT8, CARD, VALIDATION}
+        foreign = [path.name for path in content if path.name not in known or path.is_dir()]
+        if not foreign and content and not (out / MANIFEST).exists():
+            foreign = [path.name for path in content]  # alike by name only
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{out}: can't be used ({error}); choose another --out") from error
     if foreign:
         raise BundleError(
             f"{out}: holds other files ({', '.join(foreign[:3])}{', …' * (len(foreign) > 3)}) "
@@ -226,28 +254,62 @@ def check_place(out: Path) -> None:
         )
 
 
-def _verify(path: Path, text: str, about: Mapping[str, Any]) -> None:
-    checksum = str(about.get("checksum"))
+def _check_folder(path: Path) -> None:
+    """Raises `BundleError` unless `path` is a folder with a `bundle.json`."""
+    try:
+        recover(path)
+        if (path / MANIFEST).exists():
+            return
+        if path.is_dir():
+            found = "no bundle.json in it"
+        else:
+            found = (
+                "is a file; unpack it first if it is an archive"
+                if path.exists()
+                else ("no such folder")
+            )
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BundleError(
+            f"bundle {path}: can't be read ({reason}); check the path and its permissions"
+        ) from error
+    raise BundleError(f"bundle {path}: {found}; give the folder that `clearsight export` wrote")
+
+
+def _member(folder: Path, name: str) -> Path:
+    """The file `name` of a bundle. Raises `BundleError` unless it is a regular file in `folder`."""
+    path = folder / name
+    try:
+        check_regular(path)
+    except FileError as error:
+        raise BundleError(f"{error}, or {COPY_AGAIN}") from error
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise BundleError(f"{path}: is a link to a file outside of the bundle; {COPY_AGAIN}")
+    return path
+
+
+def _verify(path: Path, text: str, manifest: Mapping[str, Any]) -> None:
+    checksum = manifest["checksum"]
     found = hashlib.sha256(_with_last(text, checksum, ZEROS).encode()).hexdigest()
-    digests = cast("Mapping[str, str]", about.get("sha256", {}))
-    required = [WEIGHTS, ONNX, CARD, *([INT8] if "int8" in about else [])]
-    expected: dict[str, str | None] = {MANIFEST: checksum, **dict.fromkeys(required), **digests}
+    required = [*_REQUIRED, *([INT8] if "int8" in manifest else [])]
+    expected = {MANIFEST: checksum, **dict.fromkeys(required), **manifest["sha256"]}
     for name, digest in expected.items():
+        file = _member(path, name)
         try:
-            found = found if name == MANIFEST else _sha256(path / name)
+            found = found if name == MANIFEST else file_digest(file)
         except OSError as error:
             raise BundleError(
-                f"{path / name}: can't be read ({error.strerror or error}); {COPY_AGAIN}"
+                f"{file}: can't be read ({error.strerror or error}); {COPY_AGAIN}"
             ) from error
         if found != digest:
             raise BundleError(
-                f"{path / name}: SHA-256 is {found}, bundle.json says {digest}; {COPY_AGAIN}"
+                f"{file}: SHA-256 is {found}, bundle.json says {digest}; {COPY_AGAIN}"
             )
 
 
-def _sealed(about: Mapping[str, Any]) -> str:
-    """`about` as JSON text with its own checksum; NaN is refused, for it is no JSON."""
-    sealed = {**about, "checksum": ZEROS}
+def _sealed(manifest: Mapping[str, Any]) -> str:
+    """`manifest` as JSON text with its own checksum; NaN is refused, for it is no JSON."""
+    sealed = {**manifest, "checksum": ZEROS}
     text = json.dumps(sealed, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     return _with_last(text, ZEROS, hashlib.sha256(text.encode()).hexdigest())
 
@@ -255,12 +317,3 @@ def _sealed(about: Mapping[str, Any]) -> str:
 def _with_last(text: str, old: str, new: str) -> str:
     before, _, after = text.rpartition(old)
     return before + new + after
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(":")

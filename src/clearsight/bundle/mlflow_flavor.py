@@ -5,14 +5,13 @@ bundle/     the bundle, unchanged
 """
 
 import platform
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from clearsight.bundle.format import read_bundle
+from clearsight.bundle.format import copy_bundle, read_bundle
 from clearsight.bundle.predict import Predictor, load
 from clearsight.errors import UsageError
 from clearsight.files import replacing, write_json
@@ -38,12 +37,13 @@ class BundleModel:
 
 def write_model(bundle: Path | str, out: Path) -> Path:
     """Writes the MLflow model of a bundle as the folder `out`, which must not exist yet."""
-    bundle = read_bundle(bundle).path
+    read = read_bundle(bundle)
     if out.exists():
         raise UsageError(f"{out}: exists already; choose another folder for the MLflow model")
     with replacing(out) as folder:
-        shutil.copytree(bundle, folder / FOLDER)
-        about = {
+        folder.mkdir()
+        copy_bundle(read, folder / FOLDER)
+        metadata = {
             "flavors": {
                 "python_function": {
                     "loader_module": __name__,
@@ -53,7 +53,7 @@ def write_model(bundle: Path | str, out: Path) -> Path:
                 "clearsight": {"version": version("clearsight"), "data": FOLDER},
             }
         }
-        write_json(folder / MODEL, about)  # the file is YAML, and JSON is YAML
+        write_json(folder / MODEL, metadata)  # the file is YAML, and JSON is YAML
     return out
 
 

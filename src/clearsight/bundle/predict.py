@@ -160,7 +160,7 @@ def load(
             "or use another engine"
         )
     graph = bundle.int8_onnx if engine == "int8" else bundle.onnx
-    return Predictor(bundle, engine, onnx_engine(graph.read_bytes(), str(graph)), truncated)
+    return Predictor(bundle, engine, onnx_engine(graph.read_bytes(), str(graph), bundle), truncated)
 
 
 def _prediction(file: str | None, row: np.ndarray, classes: Sequence[str]) -> Prediction:

@@ -100,8 +100,8 @@ def quantise(graph: bytes, images: np.ndarray) -> bytes:
             reduce_range=True,
         )
         proto = onnx.load(quantised)
-    about = {entry.key: entry.value for entry in onnx.load_from_string(graph).metadata_props}
-    onnx.helper.set_model_props(proto, about)  # without the notes of the quantiser
+    metadata = {entry.key: entry.value for entry in onnx.load_from_string(graph).metadata_props}
+    onnx.helper.set_model_props(proto, metadata)  # without the notes of the quantiser
     used = {node.domain for node in proto.graph.node}
     for foreign in [entry for entry in proto.opset_import if entry.domain not in used]:
         proto.opset_import.remove(foreign)  # every domain that ONNX Runtime knows

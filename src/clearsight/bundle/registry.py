@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clearsight.bundle.format import MANIFEST, Bundle, read_bundle
+from clearsight.bundle.format import Bundle, read_bundle
 from clearsight.bundle.mlflow_flavor import FOLDER, write_model
 from clearsight.errors import RegistryError, UsageError
-from clearsight.files import read_json
 from clearsight.tracking.mlflow import load_client, store_uri
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def add_version(bundle: Path | str, name: str, runs: Path = RUNS) -> Version:
     if not _NAME.fullmatch(name):
         raise UsageError(f"name: found {name!r}, expected letters, digits, '.', '-' and '_'")
     read = read_bundle(bundle)
-    checksum = read_json(read.path / MANIFEST)["checksum"]
+    checksum = read.checksum
     with _registry(runs) as client:
         known = [v for v in _search(client, runs) if v.name == name]
         for version in known:
@@ -113,11 +112,11 @@ def find_version(reference: str, runs: Path = RUNS) -> Version:
         return _find(client, reference, runs)
 
 
-def is_reference(place: Path | str) -> bool:
-    """Whether `place` is no path but a reference into the registry."""
-    name, at, alias = str(place).partition("@")
+def is_reference(path: Path | str) -> bool:
+    """Whether `path` is not that of a file but a reference into the registry."""
+    name, at, alias = str(path).partition("@")
     plain = bool(at and _NAME.fullmatch(name) and _NAME.fullmatch(alias))
-    return plain and not Path(place).exists()
+    return plain and not Path(path).exists()
 
 
 def _require_better(version: Version, rival: Version) -> str:

@@ -113,13 +113,14 @@ def train(
         return
     if recipe is None:
         raise UsageError("train: found no recipe; name one from `clearsight recipes` or a file")
-    config = load_recipe(recipe, changes)
+    progress = TerminalProgress()
+    config = load_recipe(recipe, changes, progress)
 
     # Heavy, so only once the words are known to be right.
     from clearsight.tracking.numbers import seeds_of
     from clearsight.workflows.train import train
 
-    progress, finished, group = TerminalProgress(), [], seeds_of(config, seeds)
+    finished, group = [], seeds_of(config, seeds)
     for number in range(config.training.seed, config.training.seed + seeds):
         training = dataclasses.replace(config.training, seed=number)
         run = train(

@@ -198,7 +198,7 @@ def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
     )
     lines += [
         f"phase {phase['name']}: {count(phase['epochs'], 'epoch')} in {clock(phase['seconds'])} "
-        f"({phase['stop_reason']})"
+        f"({phase['stop_reason']}{'; gained nothing' * (phase.get('gained') is False)})"
         for phase in evaluation["phases"]
     ]
     pairs = [f"{p['true']} as {p['predicted']} {p['count']}×" for p in evaluation["pairs"][:5]]

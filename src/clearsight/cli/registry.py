@@ -1,6 +1,5 @@
 """The commands of the registry: add, list, promote, get."""
 
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -83,16 +82,17 @@ def get(
     as_json: Json = False,
 ) -> None:
     """Copy the bundle of a version out of the registry."""
-    from clearsight.bundle.format import read_bundle
+    from clearsight.bundle.format import check_out, copy_bundle, read_bundle
     from clearsight.bundle.registry import find_version
     from clearsight.errors import UsageError
     from clearsight.files import replacing
 
     if out.exists():
         raise UsageError(f"{out}: exists already; choose another --out")
+    check_out(out)
     bundle = read_bundle(find_version(reference, runs).bundle)
     with replacing(out) as folder:
-        shutil.copytree(bundle.path, folder)
+        copy_bundle(bundle, folder)
     output.show_path("bundle", out, as_json=as_json)
 
 

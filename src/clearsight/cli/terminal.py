@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from textwrap import wrap
@@ -14,6 +15,10 @@ _HEADER = (
     f"{'phase':<8} {'epoch':>9} {'loss':>7} {'acc':>7} {'val loss':>8} {'val acc':>7} "
     f"{'lr':>8} {'img/s':>8} {'left':>7}"
 )
+
+
+# A bar inside another is shown once its work has taken this long, so that short ones don't flicker.
+_SHOWN_AFTER = 0.5  # s
 
 
 class TerminalProgress:
@@ -33,18 +38,19 @@ class TerminalProgress:
             self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
-    def task(self, name: str, total: int) -> Generator[Advance]:
-        """A bar of `total` steps, gone when it is done; a file gets none."""
+    def task(self, name: str, total: float, *, unit: str = "") -> Generator[Advance]:
+        """A bar of `total` steps or seconds, gone when it is done; a file gets none."""
         if not sys.stderr.isatty():
             yield lambda count: None
             return
         if self._bars is not None:
-            yield self._add(name, total)
+            with self._bar(name, total, unit, inner=True) as advance:
+                yield advance
             return
         self._bars = _bars()
         try:
-            with self._bars:
-                yield self._add(name, total)
+            with self._bars, self._bar(name, total, unit, inner=False) as advance:
+                yield advance
         finally:
             self._bars = None
 
@@ -53,18 +59,29 @@ class TerminalProgress:
         if self._header_due:
             self.say(_HEADER)
             self._header_due = False
+        epoch = f"{row['epoch']:>4}/{row['epochs']:<4}" if row["epochs"] else f"{row['epoch']:>9}"
         self.say(
-            f"{row['phase'][:8]:<8} {row['epoch']:>4}/{row['epochs']:<4} "
+            f"{row['phase'][:8]:<8} {epoch} "
             f"{row['train_loss']:>7.4f} {row['train_accuracy']:>7.2%} "
             f"{_cell(row.get('val_loss'), '8.4f', 8)} {_cell(row.get('val_accuracy'), '7.2%', 7)} "
             f"{row['lr']:>8.2e} {row['images_per_second']:>8,.0f} "
             f"{clock(row['seconds_left']):>7}"
         )
 
-    def _add(self, name: str, total: int) -> Advance:
-        bars = self._bars
-        task = bars.add_task(name, total=total)
-        return lambda count: bars.advance(task, count)
+    @contextmanager
+    def _bar(self, name: str, total: float, unit: str, *, inner: bool) -> Generator[Advance]:
+        bars, started = self._bars, time.monotonic()
+        bar = bars.add_task(name, total=total, unit=unit, visible=not inner, moved=started)
+
+        def advance(count: float) -> None:
+            now = time.monotonic()
+            shown = not inner or now - started > _SHOWN_AFTER
+            bars.update(bar, advance=count, visible=shown, moved=now)
+
+        try:
+            yield advance
+        finally:
+            bars.remove_task(bar)
 
 
 def folded(text: str, stream: TextIO) -> list[str]:
@@ -92,19 +109,30 @@ def _cell(value: float | None, form: str, width: int) -> str:
 
 def _bars() -> Any:
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+    from rich.text import Text
+
+    class Done(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            if task.fields["unit"] == "s":
+                return Text(f"of {clock(task.total or 0)}")
+            return Text(f"{task.completed:.0f}/{task.total:.0f}")
+
+    class Left(ProgressColumn):
+        """Time left: what is left of a time itself, which passes between two steps as well."""
+
+        def render(self, task: Task) -> Text:
+            if task.fields["unit"] == "s":
+                since = time.monotonic() - task.fields["moved"]
+                return Text(f"{clock((task.remaining or 0) - since)} left")
+            left = task.time_remaining
+            return Text("" if left is None else f"{clock(left)} left")
 
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        Done(),
+        Left(),
         console=Console(stderr=True),
         transient=True,
     )

@@ -3,16 +3,22 @@
 import dataclasses
 import hashlib
 import json
+import os
 import tomllib
+import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clearsight.config.parsing import did_you_mean, parse
-from clearsight.config.schema import Config
-from clearsight.errors import ConfigError
+from clearsight.config.parsing import did_you_mean, former_names, parse
+from clearsight.config.schema import Config, DataConfig
+from clearsight.errors import ConfigError, FileError, first_line, shown
+from clearsight.files import read_text
+from clearsight.progress import SILENT, Progress
 
 RECIPES = Path(__file__).parents[1] / "recipes"
+LARGEST = 2**20  # bytes of a recipe
+LONGEST_NAME = 100  # characters: it becomes part of the run folder's name
 
 
 def recipe_names() -> list[str]:
@@ -20,39 +26,65 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
-def load_recipe(recipe: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+def load_recipe(
+    recipe: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    progress: Progress = SILENT,
+) -> Config:
     """The configuration of a shipped recipe's name or a TOML file, with dotted overrides.
 
     `overrides` maps dotted names to values, as text or typed: `{"phases.0.epochs": "3"}`;
-    `"data"` alone means `"data.source"`. Raises `ConfigError`.
+    `"data"` alone means `"data.source"`. A target belongs to recipe and source: where the source is
+    overridden by another it is left out, unless it is overridden as well. `progress` is told of
+    settings under a former name. Raises `ConfigError`.
     """
-    path = Path(recipe)
-    if path.suffix != ".toml":
-        path = RECIPES / f"{recipe}.toml"
-        if not path.is_file():
-            hint = did_you_mean(str(recipe), recipe_names())
-            raise ConfigError(
-                f"recipe {str(recipe)!r}: no such recipe{hint}; "
-                f"shipped are {', '.join(recipe_names())}, or give the path of a .toml file"
-            )
+    path = _find(recipe)
+    table = _read(path)
+    # Files and folders may have names in any bytes, a recipe's name is text.
+    stem = os.fsencode(path.stem).decode("utf-8", "replace")
+    table.setdefault("name", stem[:LONGEST_NAME])
+    config = parse(Config, table, path.name, SILENT if overrides else progress)
+    if not overrides:
+        return config
+    # The file alone is right, so that what follows are mistakes of the overrides.
+    for name, value in overrides.items():
+        _override(table, "data.source" if name == "data" else name, value)
+    if (
+        "evaluation.target" not in overrides
+        and _source_name(table) != Path(config.data.source).name
+    ):
+        table.get("evaluation", {}).pop("target", None)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"recipe {path}: can't be read ({error.strerror or error}); check the path"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"recipe {path}: no valid TOML ({error}); mend that line") from error
-    table.setdefault("name", path.stem)
-    for dotted, value in (overrides or {}).items():
-        _override(table, "data.source" if dotted == "data" else dotted, value)
-    try:
-        return parse(Config, table, path.name)
+        return parse(Config, table, progress=progress)
     except ConfigError as error:
-        # What the file does not say is not to be looked for there.
-        problem = str(error).removeprefix(f"{path.name}: ")
-        of_flag = problem.startswith(tuple(f"{dotted}:" for dotted in overrides or ()))
-        raise ConfigError(problem if of_flag else str(error)) from None
+        name, colon, problem = str(error).partition(":")
+        given = (each for each in overrides if f"{each}.".startswith(f"{name}."))
+        raise ConfigError(f"--{next(given, name)}{colon}{problem}") from None
+
+
+def _find(recipe: str | Path) -> Path:
+    path = Path(recipe)
+    if path.suffix == ".toml":
+        return path
+    if str(recipe) in recipe_names():
+        return RECIPES / f"{recipe}.toml"
+    raise ConfigError(
+        f"recipe {shown(str(recipe))}: no such recipe{did_you_mean(str(recipe), recipe_names())}; "
+        f"shipped are {', '.join(recipe_names())}, or give the path of a .toml file"
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_text(path, LARGEST))
+    except FileError as error:
+        raise ConfigError(f"recipe {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"recipe {path}: invalid TOML (nested too deeply)") from error
+    except ValueError as error:  # TOMLDecodeError, or a number of too many digits
+        raise ConfigError(
+            f"recipe {path}: invalid TOML ({first_line(error)}); correct it"
+        ) from error
 
 
 def to_table(config: Any) -> dict[str, Any]:
@@ -103,11 +135,10 @@ def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
     here: Any = table
     for depth, part in enumerate(parents):
         if isinstance(here, list):
-            if not part.isdigit() or int(part) >= len(here):
+            if part not in map(str, range(len(here))):
                 raise ConfigError(
                     f"--{dotted}: the recipe has {len(here)} phase{'s' * (len(here) != 1)}, "
-                    f"numbered from 0; "
-                    f"found {part!r}"
+                    f"numbered from 0; found {shown(part)}"
                 )
             here = here[int(part)]
         elif isinstance(here, dict):
@@ -117,7 +148,23 @@ def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
     if not isinstance(here, dict):
         name = ".".join(parents)
         raise ConfigError(f"--{dotted}: {name} has no settings of its own; leave out {last!r}")
+    for former, present in _renamed_in(parents).items():
+        if last in (former, present):  # it replaces what the recipe says under the other name
+            here.pop(former, None)
+            here.pop(present, None)
     here[last] = value
+
+
+def _renamed_in(parents: list[str]) -> dict[str, str]:
+    """Former → present names in the table at a dotted name, such as `phases.0`."""
+    kind = typing.get_type_hints(Config).get(parents[0]) if parents else None
+    kind = next(iter(typing.get_args(kind)), kind)  # tuple[PhaseConfig, ...]
+    return former_names(kind) if dataclasses.is_dataclass(kind) else {}
+
+
+def _source_name(table: Mapping[str, Any]) -> str:
+    """The last part of the source in a raw table: data that only moved are the same."""
+    return Path(str(table.get("data", {}).get("source", DataConfig().source))).name
 
 
 def _own_values(config: Any) -> dict[str, Any]:
@@ -125,12 +172,14 @@ def _own_values(config: Any) -> dict[str, Any]:
     own: dict[str, Any] = {}
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
+        # A renamed setting counts under its former name, so that recipes keep their hash.
+        name = f.metadata.get("was") or f.name
         if f.name == "phases":
-            own[f.name] = [_own_values(phase) for phase in value]
+            own[name] = [_own_values(phase) for phase in value]
         elif dataclasses.is_dataclass(value):
             nested = _own_values(value)
             if nested:
-                own[f.name] = nested
+                own[name] = nested
         elif value != f.default:
-            own[f.name] = value
+            own[name] = value
     return own

@@ -7,8 +7,8 @@ Unknown keys are errors: a misspelt setting must not be silently ignored.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from clearsight.config.parsing import setting
-from clearsight.errors import ConfigError
+from clearsight.config.parsing import SEED, setting
+from clearsight.errors import ConfigError, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class DataConfig:
     source: str = setting("cifar10", "data set: a name (cifar10, cifar100, digits) or a path")
     size: int | None = setting(
         None, "side of the square images; default: what the weights expect, else 32",
-        unit="px", low=4, high=1024,
+        unit="px", low=8, high=1024,
     )  # fmt: skip
     fit: Literal["letterbox", "crop", "stretch"] = setting(
         "letterbox", "how images of another size are fitted"
@@ -34,7 +34,7 @@ class DataConfig:
     test: float = setting(
         0.1, "fraction split off for testing where the source has no test set", low=0.0, high=0.9
     )
-    seed: int = setting(42, "seed of subset and split", low=0)
+    seed: int = setting(42, "seed of subset and split", low=0, high=SEED)
     balance: Literal["none", "loss", "sampling"] = setting(
         "none", "for uneven classes: weight the loss, or draw classes equally often"
     )
@@ -110,54 +110,63 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseConfig:
-    """`[[phases]]`: one stretch of training with its optimizer and schedule."""
+    """`[[phases]]`: a part of training with its own optimizer and schedule."""
 
     name: str = setting("train", "name of the phase in tables and figures")
     epochs: float = setting(
-        10.0, "passes over the training images, in steps of whole ones", low=0.001, high=100_000
-    )
+        10.0,
+        "passes over the training images; it sets the number of steps, as if each pass used all",
+        low=0.001, high=100_000,
+    )  # fmt: skip
     steps: int | None = setting(None, "optimizer steps; overrides epochs", low=1)
-    shrink: float = setting(
+    progressive_resizing: float = setting(
         1.0,
-        "side of the training images at first, as a fraction of their own: smaller ones cost "
-        "less. Augmentation's lengths shrink along; validation sees images as they are",
-        low=0.5, high=1,
+        "side of the training images at first, as a fraction of their own; 1: off. Smaller images "
+        "cost less. Lengths of the augmentation are scaled along; validation sees full size",
+        low=0.5, high=1, was="shrink",
     )  # fmt: skip
-    shrink_until: float = setting(
-        0.6, "fraction of the phase after which images are no longer shrunk", low=0, high=1
-    )
-    skip: float = setting(
+    progressive_resizing_until: float = setting(
+        0.6, "fraction of the phase after which images have full size",
+        low=0, high=1, was="shrink_until",
+    )  # fmt: skip
+    selective_backprop: float = setting(
         0.0,
-        "fraction of the images that an epoch leaves out: those of the lowest loss when last "
-        "seen. Not for labels with many mistakes",
-        low=0, high=0.5,
+        "fraction of the images that an epoch leaves out: those with the lowest loss when last "
+        "seen; 0: off. Not for data with many wrong labels",
+        low=0, high=0.5, was="skip",
     )  # fmt: skip
-    skip_from: float = setting(
-        0.3, "fraction of the phase after which images are left out", low=0, high=1
-    )
-    skip_until: float = setting(
-        1.0, "fraction of the phase after which epochs show all images again", low=0, high=1
-    )
-    trains: str = setting(
+    selective_backprop_from: float = setting(
+        0.3, "fraction of the phase after which images are left out",
+        low=0, high=1, was="skip_from",
+    )  # fmt: skip
+    selective_backprop_until: float = setting(
+        1.0, "fraction of the phase after which epochs use all images again",
+        low=0, high=1, was="skip_until",
+    )  # fmt: skip
+    trainable: str = setting(
         "all",
-        "what trains, the rest being frozen: head, top:1 (head and last stage), top:2 …, all, "
+        "what is trained, the rest being frozen: head, top:1 (head and last stage), top:2 …, all, "
         "or parameter names with wildcards, separated by commas",
+        was="trains",
     )
-    bn: Literal["auto", "running", "batch"] = setting(
+    batch_norm: Literal["auto", "running", "batch"] = setting(
         "auto",
-        "batch norm where it trains: running keeps its statistics as they are, batch follows the "
-        "batches; auto: batch if trains is all, else running",
+        "batch norm that is trained: running keeps its running statistics fixed, batch updates "
+        "them; auto: batch if trainable is all, else running",
+        was="bn",
     )
     optimizer: Literal["sgd", "adam", "adamw", "muon"] = setting(
-        "sgd", "sgd is with Nesterov momentum; muon trains filters, SGD the rest"
+        "sgd", "sgd has Nesterov momentum; muon trains the filters, SGD the rest"
     )
-    lr: float = setting(0.1, "peak learning rate", low=0)
+    lr: float = setting(0.1, "peak learning rate", low=0, high=10_000)
     bias_lr: float | None = setting(
-        None, "learning rate of biases and normalisation; default: lr", low=0
+        None, "learning rate of biases and normalisation; default: lr", low=0, high=10_000
     )
-    head_lr: float | None = setting(None, "learning rate of the head; default: lr", low=0)
+    head_lr: float | None = setting(
+        None, "learning rate of the head; default: lr", low=0, high=10_000
+    )
     layer_decay: float = setting(
-        1.0, "factor on the learning rate for each stage below the head", low=0.01, high=1
+        1.0, "factor on the learning rate for each stage further below the head", low=0.01, high=1
     )
     momentum: float = setting(
         0.9, "momentum of sgd and muon; first beta of adam", low=0, high=0.999
@@ -167,17 +176,31 @@ class PhaseConfig:
     )
     weight_decay: float = setting(0.0, "weight decay (decoupled in adamw and muon)", low=0)
     schedule: Literal["constant", "linear", "cosine", "one-cycle"] = setting(
-        "cosine", "course of the learning rate from its peak to final_lr"
+        "cosine", "how the learning rate goes from its peak to final_lr"
     )
     warmup: float = setting(
-        0.0, "fraction of the phase in which the learning rate rises from 0", low=0, high=0.9
+        0.0, "fraction of the phase in which the learning rate rises to its peak", low=0, high=0.9
     )
     final_lr: float = setting(0.0, "learning rate at the end, as a fraction of lr", low=0, high=1)
     patience: int = setting(
-        0, "stop after this many epochs without a better validation loss; 0: never", low=0
+        0,
+        "stop after this many epochs without a lower validation loss, and let the next phase start "
+        "from the weights that restore names; 0: never",
+        low=0,
+    )
+    restore: Literal["accuracy", "loss"] = setting(
+        "accuracy",
+        "which weights to use after the phase: accuracy: those of the epoch with the best "
+        "validation accuracy of all phases so far; loss: those with the lowest validation loss of "
+        "this phase, as in Keras",
     )
     plateau: int = setting(
-        0, "halve the rate after this many epochs without a better validation loss; 0: never", low=0
+        0,
+        "halve the learning rate after this many epochs without a lower validation loss; 0: never",
+        low=0,
+    )
+    plateau_min_delta: float = setting(
+        0.0, "smallest decrease of the validation loss that plateau counts as one", low=0
     )
     plateau_floor: float = setting(1e-6, "reduce no further than this learning rate", low=0)
     clip: float = setting(0.0, "largest norm of the gradient; 0: no clipping", low=0)
@@ -185,28 +208,35 @@ class PhaseConfig:
         (), "knots (step, total steps) of a budgeted run, written by it", show=False
     )
 
+    def __post_init__(self) -> None:
+        steps = [step for step, _ in self.plan]
+        if steps and (steps[0] != 0 or steps != sorted({*steps})):
+            raise ConfigError(f"plan: found steps {shown(steps)}, expected rising ones from 0")
+        if any(step >= total for step, total in self.plan):
+            raise ConfigError("plan: found a knot at its end, expected its step below its total")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """`[training]`: what all phases share."""
+    """`[training]`: settings shared by all phases."""
 
-    seed: int = setting(0, "seed of weights, order and augmentation", low=0)
+    seed: int = setting(0, "seed of weights, order and augmentation", low=0, high=SEED)
     batch: int = setting(512, "images per step", unit="images", low=1)
     budget: float | None = setting(
-        None, "time for training; fits the schedule to this machine", unit="duration", low=1
+        None, "time for training; the schedule is fitted to it", unit="duration", low=1
     )
     precision: Literal["auto", "fp32", "bf16"] = setting(
-        "auto", "auto: bf16 where the hardware multiplies it natively"
+        "auto", "auto: bf16 where the hardware supports it natively"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", "where to train")
     compile: bool = setting(
         False,
         "compile the network for training (torch.compile; CUDA graphs on a GPU): takes a minute "
-        "before the first step, so for long trainings",
+        "before the first step, so it is for long trainings",
     )
     label_smoothing: float = setting(0.0, "label smoothing", low=0, high=0.9)
     averaging: Literal["none", "ema", "lookahead"] = setting(
-        "none", "average the weights over the steps"
+        "none", "average the weights over steps"
     )
     averaging_decay: float = setting(
         0.99, "ema: decay per step; lookahead: weight of the slow weights", low=0, high=0.99999
@@ -216,24 +246,26 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CacheConfig:
-    """`[cache]`: what frozen stages give is computed once, and kept for the next run."""
+    """`[cache]`: features of frozen stages are computed once and kept for the next run."""
 
     store: Literal["auto", "off"] = setting(
-        "auto", "auto: where stages are frozen and the budgets allow; off: compute it every epoch"
+        "auto",
+        "auto: cache the features of frozen stages where memory and disk allow; off: compute them "
+        "in every epoch",
     )
     views: int = setting(
         1,
-        "augmented views per image where stages are frozen, taken in turn by the epochs; "
-        "0: new ones every epoch, without a cache",
+        "augmented views per image where stages are frozen; epochs take turns with them. "
+        "0: new views in every epoch, without a cache",
         low=0, high=1000,
     )  # fmt: skip
     memory: float = setting(
-        2.0, "most to hold in memory, more is read from the disk", unit="GiB", low=0
+        2.0, "most memory to use; what does not fit is read from disk", unit="GiB", low=0
     )
     disk: float = setting(
         10.0,
         "most to keep in the user's cache folder, of frozen stages and of decoded images each; the "
-        "longest unused goes first, and the data set in use stays",
+        "least recently used is removed first, but never the data set in use",
         unit="GiB", low=0,
     )  # fmt: skip
 
@@ -274,5 +306,10 @@ class Config:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
+        if not self.name or len(self.name) > 100 or {*"/\\"} & {*self.name}:
+            raise ConfigError(
+                f"name: found {shown(self.name)}, expected up to 100 characters without slashes, "
+                "for it names the run folder"
+            )
         if not self.phases:
             raise ConfigError("phases: the recipe has none; give at least one [[phases]] table")

@@ -13,9 +13,11 @@ import torch.nn.functional as F
 from kornia.enhance import adjust_brightness_accumulative, adjust_contrast_with_mean_subtraction
 from kornia.geometry.transform import get_rotation_matrix2d, warp_affine
 from torch import Tensor
+from torch.distributions import Gamma
 
 from clearsight.config.schema import AugmentConfig
 from clearsight.errors import ConfigError
+from clearsight.runtime.seeds import drawing_from
 
 
 def augment(
@@ -32,7 +34,7 @@ def augment(
 
     - `images`: uint8 [N, H, W, 3]; never modified, returned as they are where nothing is on
     - `labels`: int64 [N]
-    - `indices`: int64 [N], each image's place in the training set: together with `epoch` it says
+    - `indices`: int64 [N], each image's index in the training set: together with `epoch` it says
       whether the alternating flip turns it
     - `epoch`: number of the epoch, or where epochs leave images out, int64 [N], how often each was
       shown before
@@ -52,8 +54,8 @@ def augment(
     return images, labels
 
 
-def shrunk_lengths(config: AugmentConfig, factor: float) -> AugmentConfig:
-    """`config` for images of `factor` times their side: lengths in pixels shrink, rounded down."""
+def resized_lengths(config: AugmentConfig, factor: float) -> AugmentConfig:
+    """`config` for images of `factor` times their side: lengths in pixels scale, rounded down."""
     translate, cutout = int(factor * config.translate), int(factor * config.cutout)
     return replace(config, translate=translate, cutout=cutout)
 
@@ -215,10 +217,11 @@ def _uniform(
 
 def _beta(alpha: float, n: int, generator: torch.Generator, device: torch.device) -> Tensor:
     """float32 [N] from Beta(`alpha`, `alpha`)."""
-    # torch's Beta takes no generator, the gamma draws that it is made of do. Double precision, for
-    # small `alpha` gives numbers below float32's least.
+    # Of gamma draws, and not torch's Beta: small `alpha` gives numbers below float32's least, and
+    # that has no double precision.
     shape = torch.full((2, n), alpha, dtype=torch.float64, device=generator.device)
-    first, second = torch._standard_gamma(shape, generator=generator)
+    with drawing_from(generator):
+        first, second = Gamma(shape, torch.ones_like(shape), validate_args=False).sample()
     return (first / (first + second)).to(device, torch.float32)
 
 

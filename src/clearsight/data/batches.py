@@ -1,7 +1,6 @@
 """Batches: training images on the device as uint8, in a seeded order of their own each epoch."""
 
 import copy
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,18 +11,6 @@ from clearsight.data.images import ImageSet
 from clearsight.runtime.seeds import generator
 
 RESAMPLED_AT_ONCE = 5000  # images: room for their float copies
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One step's images.
-
-    - `images`: uint8 [N, H, W, 3], on the device
-    - `labels`: int64 [N]
-    """
-
-    images: Tensor
-    labels: Tensor
 
 
 class Batches:
@@ -49,8 +36,8 @@ class Batches:
         self.seed = seed
         self.balanced = balanced
 
-    def shrunk(self, factor: float) -> "Batches":
-        """The same batches of images whose side is `factor` (up to 1) of their own.
+    def resized(self, factor: float) -> "Batches":
+        """The same batches, with images whose side is `factor` (up to 1) of their own.
 
         The pixels are resampled once, all of them (bilinear, antialiased).
         """
@@ -66,14 +53,16 @@ class Batches:
         """Steps of an epoch."""
         return len(self.images) // self.batch
 
-    def take(self, places: Tensor) -> Batch:
-        """The batch of the images at `places`, int64 [N] on the device."""
-        # index_select, for indexing with a tensor is several times slower on a CPU.
-        images = self.images.index_select(0, places)
-        return Batch(images, self.labels.index_select(0, places))
+    def take(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 [N, H, W, 3] and int64 [N]: images and labels at `indices`, int64 [N].
+
+        All on the device.
+        """
+        # index_select, because indexing with a tensor is several times slower on a CPU.
+        return self.images.index_select(0, indices), self.labels.index_select(0, indices)
 
     def indices(self, epoch: int, kept: Tensor | None = None) -> list[Tensor]:
-        """int64 [N] each, on the device: the places in the part of every batch of `epoch`.
+        """int64 [N] each, on the device: the indices in the part of every batch of `epoch`.
 
         `epoch` counts from 0. `kept`, bool over the part, leaves images out: there are fewer
         batches then, one at least.

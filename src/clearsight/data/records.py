@@ -1,6 +1,5 @@
 """What the readers of files give to the cache: a `Source`, and the `Records` it holds."""
 
-import hashlib
 import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from clearsight.errors import DataError
+from clearsight.files import file_digest
 
 PARTS = {
     "train": "train",
@@ -86,8 +86,7 @@ def file_digests(files: Sequence[Path], algorithm: str = "sha256") -> list[str]:
         try:
             if not stat.S_ISREG(path.stat().st_mode):  # opening one could wait for ever
                 raise DataError(f"{path}: is no regular file; give the data file itself")
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, algorithm).hexdigest()
+            return file_digest(path, algorithm)
         except OSError as error:
             raise DataError(
                 f"{path}: can't be read ({error.strerror or error}); check the file"

@@ -112,7 +112,7 @@ def evaluate_probabilities(
     phases: Sequence[Mapping[str, Any]],
     without_tta: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """The content of `evaluation.json`, as DESIGN's table names it.
+    """The content of `evaluation.json`, as docs/design.md describes it.
 
     `probabilities` float [N, K], `labels` int [N] in 0 … K-1; `without_tta` are the probabilities
     of the same images without test-time augmentation, and add `accuracy_without_tta`. `split` says

@@ -8,8 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clearsight.errors import RunError, UsageError
-from clearsight.files import replacing
+from clearsight.errors import FileError, RunError, UsageError
+from clearsight.files import check_regular, replacing
+
+_KINDS = {"id": pa.types.is_string, "file": pa.types.is_string, "label": pa.types.is_int64}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,18 +72,28 @@ def write_predictions(
 def read_predictions(path: Path) -> Predictions:
     """What `write_predictions` wrote. Raises `RunError` where `path` is missing or no such file."""
     try:
+        check_regular(path)
         table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, FileError, pa.ArrowException) as error:
         raise RunError(
             f"{path}: can't be read as parquet ({error}); `clearsight evaluate` writes it anew"
         ) from error
     names = table.column_names
     rest = [name for name in names if name not in ("id", "file", "label")]
-    if not {"id", "label"} <= set(names) or not rest or not all(n.startswith("p_") for n in rest):
+    named = all(name.startswith("p_") for name in rest) and len({*names}) == len(names)
+    if not {"id", "label"} <= set(names) or not rest or not named:
         raise RunError(
             f"{path}: found columns {', '.join(names)}, expected id, label and one "
             "p_<class> per class; `clearsight evaluate` writes it anew"
         )
+    for column in table.schema:
+        is_kind = _KINDS.get(column.name, pa.types.is_float32)
+        if not is_kind(column.type) or table[column.name].null_count:
+            raise RunError(
+                f"{path}: column {column.name}: found {column.type} with "
+                f"{table[column.name].null_count} gaps, expected text, whole numbers or float32 "
+                "without gaps; `clearsight evaluate` writes it anew"
+            )
     n = table.num_rows
     return Predictions(
         ids=np.array(table["id"].to_pylist()),

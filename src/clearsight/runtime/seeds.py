@@ -24,3 +24,17 @@ def seeded(seed: int, *stream: str | int) -> Generator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(generator(seed, *stream).initial_seed())
         yield
+
+
+@contextmanager
+def drawing_from(source: torch.Generator) -> Generator[None]:
+    """Lets functions that take no generator draw from `source`; the global one is given back."""
+    kind = source.device.type
+    module = torch.random if kind == "cpu" else torch.get_device_module(kind)
+    before = module.get_rng_state()
+    module.set_rng_state(source.get_state())
+    try:
+        yield
+        source.set_state(module.get_rng_state())
+    finally:
+        module.set_rng_state(before)

@@ -57,8 +57,8 @@ class Tracked:
     def say(self, text: str) -> None:
         self._progress.say(text)
 
-    def task(self, name: str, total: int) -> AbstractContextManager[Advance]:
-        return self._progress.task(name, total)
+    def task(self, name: str, total: float, *, unit: str = "") -> AbstractContextManager[Advance]:
+        return self._progress.task(name, total, unit=unit)
 
     def epoch(self, row: EpochRow) -> None:
         self._progress.epoch(row)

@@ -1,10 +1,11 @@
 """Weight averaging: an exponential moving average, or lookahead."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from clearsight.config.schema import TrainingConfig
 
@@ -17,6 +18,8 @@ class Averaging:
     - `none`: no slow weights.
 
     Buffers are averaged too: batch norm's statistics belong to the weights they were seen with.
+    torch's `AveragedModel` is not used: it begins with a copy instead of an average, keeps a second
+    module, averages integer buffers, and knows no lookahead.
     """
 
     def __init__(self, model: nn.Module, config: TrainingConfig) -> None:
@@ -39,20 +42,20 @@ class Averaging:
         if self.config.averaging == "ema":
             # At the start the average would still be the random weights: shorten its memory.
             decay = min(decay, (1 + step) / (10 + step))
-        slow, fast = list(self.slow.values()), list(self.fast.values())
-        torch._foreach_lerp_(slow, fast, 1 - decay)
+        average = get_ema_multi_avg_fn(decay)  # one kernel for all tensors
+        average(list(self.slow.values()), list(self.fast.values()), step)
         if self.config.averaging == "lookahead":
-            torch._foreach_copy_(fast, slow)
+            _copy(self.slow.values(), self.fast.values())
 
     def settle(self) -> None:
-        """The averaged weights become the model's own, where averages are what is kept."""
+        """With `ema`, the averaged weights become the model's own."""
         if self.config.averaging == "ema":
-            _copy(self.slow, self.fast)
+            _copy(self.slow.values(), self.fast.values())
 
     def restart(self) -> None:
-        """The model's own weights become the average: what a phase freezes is then the same."""
+        """The model's own weights become the average, so that both agree on what is frozen next."""
         if self.slow:
-            _copy(self.fast, self.slow)
+            _copy(self.fast.values(), self.slow.values())
 
     @contextmanager
     def applied(self) -> Generator[None]:
@@ -61,14 +64,14 @@ class Averaging:
             yield
             return
         own = [tensor.clone() for tensor in self.fast.values()]
-        _copy(self.slow, self.fast)
+        _copy(self.slow.values(), self.fast.values())
         try:
             yield
         finally:
-            with torch.no_grad():
-                torch._foreach_copy_(list(self.fast.values()), own)
+            _copy(own, self.fast.values())
 
 
 @torch.no_grad()
-def _copy(source: dict[str, Tensor], target: dict[str, Tensor]) -> None:
-    torch._foreach_copy_(list(target.values()), list(source.values()))
+def _copy(sources: Iterable[Tensor], targets: Iterable[Tensor]) -> None:
+    for source, target in zip(sources, targets, strict=True):
+        target.copy_(source)

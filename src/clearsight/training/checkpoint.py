@@ -1,11 +1,12 @@
 """Checkpoints: a folder with `model.safetensors`, `checkpoint.json`, and for resuming the state.
 
 `model.safetensors` holds the weights to use (averaged, where the recipe averages); the state holds
-what else the next epoch needs: optimizers, and the other set of weights. No pickle.
+what else the next epoch needs: optimizers, the losses of selective backprop, and the other set of
+weights. No pickle.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,21 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.optim import Optimizer
 
-from clearsight.errors import RunError
-from clearsight.files import recover, replacing, write_json
+from clearsight.errors import ConfigError, FileError, RunError, first_line
+from clearsight.files import check_regular, read_json, recover, replacing, write_json
 from clearsight.models.classifier import Classifier
 from clearsight.models.factory import rebuild
 from clearsight.training.averaging import Averaging
 
-WEIGHTS, ABOUT, STATE = "model.safetensors", "checkpoint.json", "state.safetensors"
+WEIGHTS, METADATA, STATE = "model.safetensors", "checkpoint.json", "state.safetensors"
+TRAIN_STATE = "train_state"  # key in checkpoint.json
+REMEDY = "restore the file, or train again"
 
 
-def save_weights(folder: Path, model: Classifier, averaging: Averaging, about: Mapping) -> None:
+def save_weights(folder: Path, model: Classifier, averaging: Averaging, metadata: Mapping) -> None:
     """The weights to use, and what rebuilds the classifier; replaces `folder` whole."""
     with replacing(folder) as temporary:
-        _write(temporary, model, averaging, about)
+        _write(temporary, model, averaging, metadata)
 
 
 def save_state(
@@ -35,14 +38,14 @@ def save_state(
     model: Classifier,
     averaging: Averaging,
     optimizers: Sequence[Optimizer],
-    curriculum: Mapping[str, Tensor],
-    about: Mapping[str, Any],
+    selection: Mapping[str, Tensor],
+    metadata: Mapping[str, Any],
 ) -> None:
     """The weights and all that resuming needs; replaces `folder` whole.
 
-    `curriculum` is the state of the phase's.
+    `selection` is the state of the phase's selective backprop.
     """
-    tensors = {f"curriculum.{name}": tensor for name, tensor in curriculum.items()}
+    tensors = {f"selective_backprop.{name}": tensor for name, tensor in selection.items()}
     for number, optimizer in enumerate(optimizers):
         for index, values in optimizer.state_dict()["state"].items():
             for key, value in values.items():
@@ -51,33 +54,49 @@ def save_state(
         tensors[f"slow.{name}"] = tensor
         tensors[f"fast.{name}"] = averaging.fast[name]
     with replacing(folder) as temporary:
-        _write(temporary, model, averaging, about)
+        _write(temporary, model, averaging, metadata)
         (temporary / STATE).write_bytes(save(_plain(tensors)))
 
 
 def load_classifier(folder: Path) -> Classifier:
     """The classifier of a checkpoint, in eval mode, float32, on the CPU. Raises `RunError`."""
-    model = rebuild(load_metadata(folder))
+    model = load_architecture(folder)
     load_weights(folder, model)
     return model.eval()
 
 
+def load_architecture(folder: Path) -> Classifier:
+    """The classifier of a checkpoint with random weights. Raises `RunError`."""
+    try:
+        return rebuild(load_metadata(folder))
+    except ConfigError as error:
+        raise RunError(f"checkpoint {folder / METADATA}: {error}; {REMEDY}") from error
+
+
 def load_weights(folder: Path, model: Classifier) -> None:
     """A checkpoint's weights into a model of the same architecture. Raises `RunError`."""
-    model.load_state_dict(_read(folder / WEIGHTS))
+    with _readable(folder / WEIGHTS):
+        model.load_state_dict(_read(folder / WEIGHTS))
 
 
 def load_metadata(folder: Path) -> dict[str, Any]:
     """What `checkpoint.json` says. Raises `RunError` if there is none, or not all of it."""
     recover(folder)
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"checkpoint {folder}: can't be read ({error}); train again") from error
-    missing = [key for key in ("model", "classes", "preprocess", "data") if key not in about]
-    if missing:
-        raise RunError(f"checkpoint {folder / ABOUT}: lacks {', '.join(missing)}; train again")
-    return about
+        metadata = read_json(folder / METADATA)
+    except FileError as error:
+        raise RunError(f"checkpoint {error}, or train again") from error
+    if "position" in metadata:  # its former name, read until 1.0
+        metadata[TRAIN_STATE] = metadata.pop("position")
+    state = metadata.get(TRAIN_STATE)
+    if state is not None:
+        finished = {len(state["phases"]), len(state["plans"])}
+        knots = [knot for plan in (state["plan"], *state["plans"]) for knot in plan]
+        if finished != {state["phase"]} or any(step >= total for step, total in knots):
+            raise RunError(
+                f"checkpoint {folder / METADATA}: its phases, plans and steps disagree; {REMEDY}"
+            )
+    return metadata
 
 
 def load_state(
@@ -85,32 +104,33 @@ def load_state(
     model: Classifier,
     averaging: Averaging,
     optimizers: Sequence[Optimizer],
-    curriculum: Mapping[str, Tensor],
+    selection: Mapping[str, Tensor],
 ) -> None:
-    """Weights, averages, optimizer and curriculum as `save_state` left them, in place."""
+    """Weights, averages, optimizers and selection as `save_state` left them, in place."""
     load_weights(folder, model)
     tensors = _read(folder / STATE)
-    for name, tensor in curriculum.items():
-        tensor.copy_(tensors[f"curriculum.{name}"])
-    with torch.no_grad():
+    with _readable(folder / STATE), torch.no_grad():
+        for name, tensor in selection.items():
+            former = f"curriculum.{name}"  # read until 1.0
+            tensor.copy_(tensors[former if former in tensors else f"selective_backprop.{name}"])
         for name in averaging.slow:
             averaging.slow[name].copy_(tensors[f"slow.{name}"])
             averaging.fast[name].copy_(tensors[f"fast.{name}"])
-    for number, optimizer in enumerate(optimizers):
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith(f"optimizer.{number}."):
-                index, key = name.split(".", 3)[2:]
-                state.setdefault(int(index), {})[key] = tensor
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+        for number, optimizer in enumerate(optimizers):
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in tensors.items():
+                if name.startswith(f"optimizer.{number}."):
+                    index, key = name.split(".", 3)[2:]
+                    state.setdefault(int(index), {})[key] = tensor
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 
-def _write(folder: Path, model: Classifier, averaging: Averaging, about: Mapping) -> None:
+def _write(folder: Path, model: Classifier, averaging: Averaging, metadata: Mapping) -> None:
     folder.mkdir()
     with averaging.applied():
         # Not save_file, whose error of a full disk is none of the system's.
         (folder / WEIGHTS).write_bytes(save(_plain(model.state_dict())))
-    write_json(folder / ABOUT, about)
+    write_json(folder / METADATA, metadata)
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -119,7 +139,17 @@ def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    try:
+    with _readable(path):
+        check_regular(path)
         return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"checkpoint file {path}: can't be read ({error}); train again") from error
+
+
+@contextmanager
+def _readable(path: Path) -> Generator[None]:
+    """Turns what is wrong with a file of tensors into a `RunError`."""
+    try:
+        yield
+    except (FileError, OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
+        raise RunError(
+            f"checkpoint file {path}: can't be used ({first_line(error)}); {REMEDY}"
+        ) from error

@@ -1,7 +1,7 @@
 """What a network would cost on this machine, by input size, before anything is trained.
 
 Nothing here is about accuracy: sizes of maps, speed, memory and time are facts of the architecture
-and the machine, so random weights serve.
+and the machine, so random weights are enough.
 """
 
 import time
@@ -27,8 +27,8 @@ LEAST_SECONDS = 0.2  # of each measurement
 
 
 @dataclass(frozen=True, kw_only=True)
-class Suggestion:
-    """Facts at one input size, `size` px.
+class SizeCost:
+    """What a network costs at one input size, `size` px.
 
     - `last_map`: height and width of the last stage's map, None where it gives none
     - `images_per_second`: forward only
@@ -62,7 +62,7 @@ def profile_network(
 ) -> dict[str, Any]:
     """Measures the network `name` on a few of `images`, for an epoch of `training_images`.
 
-    Returns `model`, `images`, `device` and `sizes`, a list of `Suggestion`s as dicts. Raises
+    Returns `model`, `images`, `device` and `sizes`, a list of `SizeCost`s as dicts. Raises
     `ConfigError` for an unknown name.
     """
     device = pick_device("auto")
@@ -77,7 +77,7 @@ def profile_network(
     return {"model": name, "images": training_images, "device": device.type, "sizes": rows}
 
 
-def measure(model: Classifier, images: Tensor, training_images: int) -> Suggestion:
+def measure(model: Classifier, images: Tensor, training_images: int) -> SizeCost:
     """The facts of one model on uint8 `images` [N, H, W, 3]; its weights stay as they are."""
     size = model.preprocess.size
     assert size is not None
@@ -99,7 +99,7 @@ def measure(model: Classifier, images: Tensor, training_images: int) -> Suggesti
     saved = _saved_bytes(model, images)
     parameters = sum(p.numel() * p.element_size() for p in model.parameters())
     whole = _training_speed(model, images, None)
-    return Suggestion(
+    return SizeCost(
         size=size,
         last_map=last,
         images_per_second=speed,

@@ -1,10 +1,10 @@
-"""What frozen stages give, computed once and kept for the phase and the next run.
+"""The features of frozen stages, computed once and kept for the phase and the next run.
 
 An entry is `clearsight/features/<key>/` in the user's cache folder: `features.bin`, where a view
 mixes images `targets.npy`, and `meta.json`. The key is a hash of the frozen weights and modules,
 the preprocessing, the images' ids, their augmentation, precision, kind of device and torch's
-version. Entries appear whole; a damaged one is computed anew. Any may be deleted at any time, and
-the longest unused ones are, to stay within `cache.disk`.
+version. Entries appear whole; a damaged one is computed again. Any may be deleted at any time, and
+the least recently used ones are, to stay within `cache.disk`.
 """
 
 import hashlib
@@ -38,16 +38,16 @@ Chunk = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """The images of a part as the frozen stages shall see them.
+    """The images of a part as the frozen stages see them.
 
     - `name`: for the reader; `count`: how many images
-    - `about`: plain values that say which pixels they are, for the key
-    - `chunks`: gives them piece by piece, the same each time it is called
+    - `metadata`: plain values that say which pixels they are, for the key
+    - `chunks`: yields them chunk by chunk, the same each time it is called
     """
 
     name: str
     count: int
-    about: Mapping[str, Any]
+    metadata: Mapping[str, Any]
     chunks: Callable[[], Iterator[Chunk]]
 
 
@@ -67,7 +67,7 @@ class Frozen:
         return (x.permute(0, 2, 3, 1) if x.ndim == 4 else x).contiguous()
 
     def describe(self) -> dict[str, Any]:
-        """What decides the result besides the images."""
+        """All that decides the result besides the images."""
         groups = stages(self.model.backbone)
         modules = [module for _, group in groups[: self.depth] for module in group]
         if self.depth == len(groups):
@@ -92,7 +92,7 @@ class Frozen:
 
 @dataclass(frozen=True)
 class Features:
-    """What frozen stages gave for the images of a view, in their order.
+    """The output of frozen stages for the images of a view, in their order.
 
     - `rows`: [N, D], or [N, H, W, C]; in memory, or mapped from the disk
     - `targets`: float32 [N, K] where the view mixed images, else None
@@ -101,19 +101,19 @@ class Features:
     rows: Tensor
     targets: Tensor | None
 
-    def take(self, positions: Tensor, device: torch.device) -> Tensor:
-        """[n, D], or [n, C, H, W] in channels-last memory, on `device`; `positions`: int64 [n]."""
-        rows = self.rows.index_select(0, positions.to(self.rows.device)).to(device)
+    def take(self, indices: Tensor, device: torch.device) -> Tensor:
+        """[n, D], or [n, C, H, W] in channels-last memory, on `device`; `indices`: int64 [n]."""
+        rows = self.rows.index_select(0, indices.to(self.rows.device)).to(device)
         return rows.permute(0, 3, 1, 2) if rows.ndim == 4 else rows
 
 
 def compute_features(
     frozen: Frozen, views: Sequence[View], config: CacheConfig, progress: Progress
 ) -> list[Features] | None:
-    """The features of each view, from the cache where they lie there; None where they don't fit.
+    """The features of each view, from the cache where it has them; None where they don't fit.
 
-    On the disk if `config.disk` and the free space allow, read into memory (the device's) if
-    `config.memory` does; in memory alone if the disk doesn't have them. Says what it does.
+    On disk if `config.disk` and the free space allow, read into the device's memory if
+    `config.memory` does; in memory alone if they are not kept on disk. Says what it does.
     """
     one = frozen(next(views[0].chunks())[0][:1])
     row_bytes = one.numel() * one.element_size()
@@ -132,28 +132,28 @@ def compute_features(
                     _write(entry, frozen, view, one, progress)
             found = [_opened(entry) for entry in entries]
         except FileError as error:
-            progress.say(f"features: they can't be kept on the disk ({error.__cause__ or error})")
+            progress.say(f"features: they can't be kept on disk ({error.__cause__ or error})")
     if found is None and in_memory:
         found = [_compute(frozen, view, one, progress) for view in views]
     if found is None:
         progress.say(
             f"features: they need {_readable(needed)}, more than cache.disk "
             f"({config.disk:g} GiB) and cache.memory ({config.memory:g} GiB) allow; the frozen "
-            "stages are computed anew in every epoch"
+            "stages are computed in every epoch"
         )
         return None
     if in_memory:
         found = [Features(f.rows.to(frozen.device, copy=True), f.targets) for f in found]
     progress.say(
         f"features: {', '.join(view.name for view in views)}, {_readable(needed)} "
-        f"{'in memory' if in_memory else 'on the disk'}, "
+        f"{'in memory' if in_memory else 'on disk'}, "
         f"{'computed' if missing else 'from the cache'} in {time.perf_counter() - started:.1f} s"
     )
     return found
 
 
 def _entry(described: Mapping[str, Any], view: View) -> Path:
-    key = json.dumps([described, view.about], sort_keys=True)
+    key = json.dumps([described, view.metadata], sort_keys=True)
     return cache_folder("features") / hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
@@ -167,7 +167,7 @@ def _open(entry: Path) -> Features | None:
             return None
         targets = torch.from_numpy(np.load(entry / "targets.npy")) if meta["mixed"] else None
         rows = torch.from_file(str(entry / "features.bin"), shared=False, size=size, dtype=dtype)
-        os.utime(entry / "meta.json")  # used: it goes last when room is made
+        os.utime(entry / "meta.json")  # just used, so it is removed last
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
         return None
     return Features(rows.view(shape), targets)
@@ -195,7 +195,7 @@ def _write(entry: Path, frozen: Frozen, view: View, one: Tensor, progress: Progr
             "shape": [view.count, *one.shape[1:]],
             "dtype": str(one.dtype).removeprefix("torch."),
             "mixed": bool(mixed),
-            "view": view.about,
+            "view": view.metadata,
         }
         write_json(folder / "meta.json", meta)
 

@@ -1,9 +1,8 @@
-"""What a phase trains, and how the rest is kept still: in value and in its statistics."""
+"""What a phase trains, and how the rest is frozen: its values and its running statistics."""
 
 from fnmatch import fnmatchcase
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from clearsight.config.parsing import did_you_mean
 from clearsight.config.schema import PhaseConfig
@@ -11,63 +10,68 @@ from clearsight.errors import ConfigError
 from clearsight.models.classifier import Classifier
 from clearsight.models.stages import stages
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
-def selected(model: Classifier, trains: str, where: str = "trains") -> set[str]:
-    """Names of the parameters that `trains` of a phase means; `where` is its place in the recipe.
 
-    Raises `ConfigError` for a stage there is none of, and a pattern that no parameter matches.
+def selected(model: Classifier, trainable: str, field: str = "trainable") -> set[str]:
+    """Names of the parameters that `trainable` of a phase means; `field` is its name for errors.
+
+    Raises `ConfigError` for a stage that does not exist, and a pattern that no parameter matches.
     """
     names = [name for name, _ in model.named_parameters()]
-    if trains == "all":
+    if trainable == "all":
         return set(names)
-    if trains == "head":
+    if trainable == "head":
         return {name for name in names if name.startswith("head.")}
-    if trains.startswith("top:"):
-        kept = _top_stages(model, trains, where)
+    if trainable.startswith("top:"):
+        kept = _top_stages(model, trainable, field)
         inside = {id(p) for module in kept for p in module.parameters()}
         return {n for n, p in model.named_parameters() if id(p) in inside or n.startswith("head.")}
     found = set()
-    for pattern in (part.strip() for part in trains.split(",")):
+    for pattern in (part.strip() for part in trainable.split(",")):
         matched = {name for name in names if fnmatchcase(name, pattern)}
         if not matched:
             hint = did_you_mean(pattern, ("head", "top:1", "all", *names))
             raise ConfigError(
-                f"{where}: {pattern!r} matches no parameter of {model.name}{hint}; expected head, "
+                f"{field}: {pattern!r} matches no parameter of {model.name}{hint}; expected head, "
                 "top:1, top:2 …, all, or patterns such as head.*"
             )
         found |= matched
     return found
 
 
-def freeze(model: Classifier, names: set[str], trainable: set[str]) -> None:
-    """Lets the parameters `names` train, none else, and only what is `trainable` by the network."""
+def freeze(model: Classifier, trainable: set[str], allowed: set[str]) -> None:
+    """Makes the parameters `trainable` train and no others, as far as the network has `allowed` it.
+
+    A network may keep parameters of its own fixed.
+    """
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in names & trainable)
+        parameter.requires_grad_(name in trainable & allowed)
 
 
 def set_modes(model: Classifier, phase: PhaseConfig) -> None:
     """Train mode where the phase trains, eval mode in all that is frozen.
 
-    A stage without a parameter that trains is in eval mode whole, its dropout included; and so is
-    any module of which no parameter trains. Batch norm that trains is in eval mode too where it
-    shall keep its running statistics: scale and shift then train, mean and variance stay.
+    A stage without a trainable parameter is in eval mode as a whole, its dropout included, and so
+    is any module none of whose parameters is trainable. Trainable batch norm is in eval mode too
+    where it is to keep its running statistics: scale and shift then train, mean and variance stay.
     """
     model.train()
-    _still(model)
+    _freeze_modes(model)
     for _, modules in stages(model.backbone):
         if not any(p.requires_grad for module in modules for p in module.parameters()):
             for module in modules:
                 module.eval()
-    if phase.bn == "running" or (phase.bn == "auto" and phase.trains != "all"):
+    if phase.batch_norm == "running" or (phase.batch_norm == "auto" and phase.trainable != "all"):
         for module in model.modules():
-            if isinstance(module, _BatchNorm):
+            if isinstance(module, BATCH_NORMS):
                 module.eval()
 
 
 def frozen_depth(model: Classifier) -> int:
-    """How many stages from the first on are frozen; 0 where a part of the backbone in none trains.
+    """How many stages are frozen, from the first on; the number of stages if the backbone is.
 
-    The number of stages if the whole backbone is.
+    0 where a parameter of the backbone that belongs to no stage is trainable.
     """
     groups = stages(model.backbone)
     free = {id(p) for p in model.backbone.parameters() if p.requires_grad}
@@ -83,7 +87,7 @@ def frozen_depth(model: Classifier) -> int:
 def depths(model: Classifier) -> dict[int, int]:
     """How far below the head each parameter lies, by its id: the head 0, the last stage 1 …
 
-    What is in no stage (the position embedding of a transformer) lies as deep as the stem.
+    A parameter in no stage (a transformer's position embedding) lies as deep as the stem.
     """
     groups = stages(model.backbone)
     found = {id(p): len(groups) for p in model.parameters()}
@@ -93,22 +97,22 @@ def depths(model: Classifier) -> dict[int, int]:
     return found
 
 
-def _top_stages(model: Classifier, trains: str, where: str) -> list[nn.Module]:
+def _top_stages(model: Classifier, trainable: str, field: str) -> list[nn.Module]:
     groups = stages(model.backbone)
-    count = trains.removeprefix("top:")
+    count = trainable.removeprefix("top:")
     if not count.isdecimal() or not 1 <= int(count) <= len(groups):
         raise ConfigError(
-            f"{where}: found {trains!r}; {model.name} has {len(groups)} stages "
+            f"{field}: found {trainable!r}; {model.name} has {len(groups)} stages "
             f"({', '.join(name for name, _ in groups)}), so top:1 to top:{len(groups)}"
         )
     return [module for _, modules in groups[-int(count) :] for module in modules]
 
 
-def _still(module: nn.Module) -> None:
-    """Eval mode for all inside `module` that has parameters of which none trains."""
+def _freeze_modes(module: nn.Module) -> None:
+    """Eval mode for every module inside `module` that has parameters, none of them trainable."""
     parameters = list(module.parameters())
     if parameters and not any(p.requires_grad for p in parameters):
         module.eval()
         return
     for child in module.children():
-        _still(child)
+        _freeze_modes(child)

@@ -1,7 +1,7 @@
 """Schedules: pure functions of how far a phase has come.
 
-A phase's progress runs from 0 to 1 over its steps. A time budget changes the number of steps while
-training goes on; `Progress` keeps the progress continuous and lets it end at exactly 1.
+A phase's progress runs from 0 to 1 over its steps. A time budget changes the number of steps during
+training; `Plan` keeps the progress continuous and lets it end at exactly 1.
 """
 
 import math
@@ -30,7 +30,7 @@ class Plan:
         return self.knots[-1][1]
 
     def progress(self, step: int) -> float:
-        """Fraction of the phase that lies behind at the start of `step` (0 … total-1)."""
+        """Fraction of the phase that is done at the start of `step` (0 … total-1)."""
         done = 0.0
         starts = [start for start, _ in self.knots[1:]] + [step]
         for (start, total), end in zip(self.knots, starts, strict=True):
@@ -66,11 +66,14 @@ def factor(phase: PhaseConfig, progress: float) -> float:
     return phase.final_lr + (1 - phase.final_lr) * shaped
 
 
-def plateau_factor(losses: Sequence[float], patience: int) -> float:
-    """½ for each time `patience` epochs passed without a better validation loss; 1 if off."""
+def plateau_factor(losses: Sequence[float], patience: int, min_delta: float = 0.0) -> float:
+    """½ for each time `patience` epochs passed without a lower validation loss; 1 if 0.
+
+    Lower by more than `min_delta`. As Keras' `ReduceLROnPlateau` with a factor of ½.
+    """
     scale, best, waited = 1.0, math.inf, 0
     for loss in losses:
-        if loss < best:
+        if loss < best - min_delta:
             best, waited = loss, 0
         else:
             waited += 1
@@ -80,7 +83,10 @@ def plateau_factor(losses: Sequence[float], patience: int) -> float:
 
 
 def out_of_patience(losses: Sequence[float], patience: int) -> bool:
-    """Whether the last `patience` epochs brought no better validation loss; never with 0."""
+    """Whether the last `patience` epochs brought no lower validation loss; never with 0.
+
+    As Keras' `EarlyStopping`.
+    """
     if not patience or len(losses) <= patience:
         return False
     return min(losses[-patience:]) >= min(losses[:-patience])

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from clearsight.config.schema import Config, PhaseConfig
-from clearsight.errors import ConfigError
+from clearsight.errors import ConfigError, first_line
 from clearsight.models.classifier import Classifier
 from clearsight.models.modes import evaluating, keeping_statistics
-from clearsight.models.sizes import NETWORK_ERRORS, first_line, too_small
+from clearsight.models.sizes import NETWORK_ERRORS, too_small
 from clearsight.training.freezing import freeze, selected, set_modes
 
 
@@ -19,17 +19,18 @@ def check_steps(model: Classifier, config: Config, images: Tensor, count: int) -
     as they are) or `training.batch`.
     """
     least = images[: min(config.training.batch, count)]
-    trainable = {name for name, p in model.named_parameters() if p.requires_grad}
+    allowed = {name for name, p in model.named_parameters() if p.requires_grad}
     devices = [images.device] if images.device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices), evaluating(model), keeping_statistics(model):
             _check_forward(model, images)
             for number, phase in enumerate(config.phases):
-                freeze(model, selected(model, phase.trains, f"phases.{number}.trains"), trainable)
+                names = selected(model, phase.trainable, f"phases.{number}.trainable")
+                freeze(model, names, allowed)
                 _check_step(model, phase, least)
     finally:
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name in trainable)
+            parameter.requires_grad_(name in allowed)
             parameter.grad = None
 
 
@@ -49,7 +50,7 @@ def _check_forward(model: Classifier, images: Tensor) -> None:
 
 def _check_step(model: Classifier, phase: PhaseConfig, images: Tensor) -> None:
     set_modes(model, phase)
-    side = round(phase.shrink * images.shape[1])
+    side = round(phase.progressive_resizing * images.shape[1])
     small = images[:, :side, :side]
     try:
         logits = model(small)

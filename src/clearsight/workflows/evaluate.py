@@ -14,7 +14,7 @@ from clearsight.files import write_json
 from clearsight.models.classifier import Classifier
 from clearsight.progress import SILENT, Progress
 from clearsight.runs import Run
-from clearsight.training.checkpoint import load_classifier, load_metadata
+from clearsight.training.checkpoint import TRAIN_STATE, load_classifier, load_metadata
 from clearsight.workflows.loading import LoadedRun, load_run
 
 
@@ -79,7 +79,7 @@ def evaluate_model(
         split=part,
         tta=tta,
         target=loaded.config.evaluation.target,
-        phases=load_metadata(loaded.run.last)["position"]["phases"],
+        phases=load_metadata(loaded.run.last)[TRAIN_STATE]["phases"],
         without_tta=None if tta == "none" else plain,
     )
     return evaluation, probabilities

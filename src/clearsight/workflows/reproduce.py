@@ -10,7 +10,7 @@ from clearsight.bundle.format import MANIFEST, read_bundle
 from clearsight.config.parsing import parse
 from clearsight.config.schema import Config
 from clearsight.data.splits import has_hash, split
-from clearsight.errors import BundleError, DataError, RunError
+from clearsight.errors import BundleError, DataError, FileError, RunError, first_line
 from clearsight.files import read_csv, read_json
 from clearsight.ledger import HARDWARE, VERSIONS
 from clearsight.progress import SILENT, Progress
@@ -113,12 +113,17 @@ def read_recorded(source: Path | str) -> Recorded:
 def weights_digest(path: Path) -> str:
     """SHA-256 over the names, types, shapes and values of a safetensors file, in order of names.
 
-    Unlike the file's own digest it is the same in a checkpoint and in a bundle.
+    Unlike the file's own digest it is the same in a checkpoint and in a bundle. Raises `FileError`.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise FileError(f"{path}: can't be read ({first_line(error)}); restore the file") from error
     digest = hashlib.sha256()
-    for name, tensor in sorted(load_file(path).items()):
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tensor.shape}\n".encode())
         digest.update(tensor.tobytes())
     return digest.hexdigest()

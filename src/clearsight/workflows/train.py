@@ -24,6 +24,7 @@ from clearsight.tracking.numbers import Seeds
 from clearsight.tracking.tracker import check_installed, tracked
 from clearsight.training.advice import few_images
 from clearsight.training.findings import Finding
+from clearsight.training.phases import check_phases
 from clearsight.training.preflight import check_run
 from clearsight.training.train import new_classifier, train_model
 from clearsight.workflows.evaluate import measure
@@ -52,6 +53,7 @@ def train(
     path = new_run_path(config) if out is None else Path(out)
     images = images or load_data(config, data_dir, progress)
     parts = split(images, config.data)
+    check_phases(config, len(parts.validation))
     model = new_classifier(config, images, parts)
     findings = check_run(model, config, images, parts.train, force=force)
     for finding in findings:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clearsight.config.schema import AugmentConfig, CacheConfig, TrainingConfig
+from clearsight.config.schema import Config
 from clearsight.data.batches import Batches
 from clearsight.models.classifier import Classifier
 from clearsight.progress import Progress
@@ -16,18 +16,16 @@ from clearsight.training.averaging import Averaging
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """A run's model, data and settings.
+class TrainContext:
+    """A run's model, data and configuration.
 
     - `validation`: uint8 [N, H, W, 3] and int64 [N], None without a validation part
     - `ids`: a hash of the images' ids in their order, for `training` and `validation`
     - `class_weights`: float32 [K], where the loss is balanced
     """
 
+    config: Config
     model: Classifier
-    training: TrainingConfig
-    augment: AugmentConfig
-    cache: CacheConfig
     batches: Batches
     validation: tuple[np.ndarray, np.ndarray] | None
     ids: Mapping[str, str]
