@@ -1,6 +1,7 @@
 """The command line as a user meets it: what it prints where, and how it exits."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -111,10 +112,11 @@ def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     ("error", "code", "message"),
     [
         (KeyboardInterrupt(), 130, "interrupted\n"),
-        (KeyboardInterrupt("go on with --resume"), 130, "interrupted: go on with --resume\n"),
+        (KeyboardInterrupt("resume with X"), 130, "interrupted: resume with X\n"),
         (DataError("a file is bad"), 1, "error: a file is bad\n"),
         (OSError(28, "No space left on device", "x.bin"), 1, "error: x.bin: No space left"),
         (MemoryError(), 1, "error: out of memory"),
+        (RuntimeError("Could not determine home directory."), 1, "error: found no home directory"),
         (ZeroDivisionError("by zero"), 1, "error: unexpected ZeroDivisionError (by zero)"),
     ],
 )
@@ -209,3 +211,14 @@ def test_recipes_fit_80_columns(
     assert main(["recipes"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
+
+
+def test_figures_do_not_depend_on_the_users_matplotlib(tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_text("no such key: 3\nfigure.facecolor: red\n", "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "clearsight", "audit", "digits", "--out", "figures"],
+        cwd=tmp_path, env=os.environ | {"MPLBACKEND": "module://no_such_notebook"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path.name for path in (tmp_path / "figures").iterdir()} >= {"sample_images.png"}

@@ -103,6 +103,19 @@ def test_a_path_that_is_not_there_names_places_and_ways_out() -> None:
         load_images("flowers")
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("petz", "pets"), ("cifra10", "cifar10")])
+def test_a_misspelt_name_gets_what_could_be_meant(
+    typed: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pets").mkdir()
+    with pytest.raises(DataNotFoundError, match=f"did you mean '{meant}'"):
+        load_images(typed)
+    if typed == "petz":
+        with pytest.raises(DataNotFoundError, match=f"did you mean '{tmp_path / meant}'"):
+            load_images(str(tmp_path / typed))
+
+
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "set.zip").write_bytes(b"")
     with pytest.raises(DataError, match=r"set\.zip: found a file of no known kind, expected"):

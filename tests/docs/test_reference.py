@@ -48,7 +48,7 @@ def test_every_command_is_in_the_reference() -> None:
     text = commands()
     assert "\n## clearsight train\n" in text
     assert "\n## clearsight registry promote\n" in text
-    assert "| `--seeds` | train this many runs, each with the next seed | `1` |" in text
+    assert "| `--seeds` | number of runs to train, with consecutive seeds | `1` |" in text
     assert "(auto, onnx, int8, torch) | `auto` |" in text
     assert "| `BUNDLE` |" in text
 

@@ -42,7 +42,7 @@ def demo(
     data_dir: DataDir = None,
     out: Annotated[Path | None, Parameter(help="run folder; default: a new one in runs")] = None,
 ) -> None:
-    """Audit, train, evaluate, explain and export a first model, all in one go."""
+    """Audit, train, evaluate, explain and export a first model in one command."""
     from clearsight.config.parsing import parse_duration
     from clearsight.workflows.demo import demo
 
@@ -65,26 +65,28 @@ def train(
     budget: Annotated[
         str | None, Parameter(help="time for training, such as 90s, 5m or 1h")
     ] = None,
-    seed: Annotated[int | None, Parameter(help="seed of weights, order, augmentation")] = None,
-    seeds: Annotated[int, Parameter(help="train this many runs, each with the next seed")] = 1,
+    seed: Annotated[
+        int | None, Parameter(help="seed for weights, data order and augmentation")
+    ] = None,
+    seeds: Annotated[int, Parameter(help="number of runs to train, with consecutive seeds")] = 1,
     out: Annotated[
         Path | None, Parameter(help="run folder; default: runs/<date>-<recipe>-s<seed>")
     ] = None,
     tracking: Annotated[
         Literal["mlflow", "wandb", "tensorboard", "none"] | None,
-        Parameter(help="where the run's numbers go besides its folder; default: mlflow"),
+        Parameter(help="where to log metrics besides the run folder; default: mlflow"),
     ] = None,
-    resume: Annotated[Path | None, Parameter(help="a run folder to go on with")] = None,
+    resume: Annotated[Path | None, Parameter(help="a run folder to resume")] = None,
     force: Annotated[
         bool,
-        Parameter(help="train in spite of what the pre-flight check finds", show_default=False),
+        Parameter(help="train even if the pre-flight check finds errors", show_default=False),
     ] = False,
     as_json: Json = False,
     overrides: Annotated[Mapping[str, str], Parameter(parse=False)] = MappingProxyType({}),
 ) -> None:
-    """Train by a recipe, then measure on test, explain and report.
+    """Train from a recipe, then evaluate on the test set, explain and report.
 
-    Every field of the recipe is a flag as well; they are listed at the end.
+    Every field of the recipe is also a flag; they are listed at the end.
     """
     from clearsight.config.recipes import load_recipe
 
@@ -101,7 +103,7 @@ def train(
     if resume is not None:
         if recipe or changes or seeds > 1 or out:
             raise UsageError(
-                "--resume: found other settings beside it; a run goes on with its own recipe, "
+                "--resume: found other settings beside it; a run resumes with its own recipe, "
                 f"so give only --resume {resume}"
             )
         from clearsight.workflows.train import resume as resume_run
@@ -145,7 +147,7 @@ def evaluate(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a run on its test set."""
+    """Evaluate a run on its test set."""
     from clearsight.workflows.evaluate import evaluate
 
     evaluation = evaluate(run, data_dir=data_dir, tta=tta, progress=TerminalProgress())
@@ -165,14 +167,16 @@ def explain(
     ] = (),
     /,
     *,
-    layer: Annotated[str | None, Parameter(help="layer of the map; default: chosen")] = None,
+    layer: Annotated[
+        str | None, Parameter(help="layer to explain; default: chosen automatically")
+    ] = None,
     truncated: Truncated = False,
     data_dir: DataDir = None,
     out: Annotated[Path | None, Parameter(help="folder for the figures")] = None,
     strict: Strict = False,
     as_json: Json = False,
 ) -> int:
-    """Draw where the model looks (Grad-CAM), and print the figures' names.
+    """Show where the model looks (Grad-CAM); prints the paths of the figures.
 
     Files that can't be used are named on stderr, and the exit code is 1 at the end.
     """
@@ -197,15 +201,14 @@ def export(
     int8: Annotated[
         bool,
         Parameter(
-            help="add a graph in 8-bit integers; refused where validation accuracy falls by over "
-            "0.5 points",
+            help="add an int8 graph; refused if validation accuracy drops by more than 0.5 points",
             show_default=False,
         ),
     ] = False,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Write the bundle: weights, ONNX graph, class names, model card."""
+    """Export a bundle: weights, ONNX graph, class names and model card."""
     from clearsight.workflows.export import export
 
     bundle = export(run, out=out, int8=int8, data_dir=data_dir, progress=TerminalProgress())
@@ -228,7 +231,7 @@ def predict(
     as_csv: Annotated[bool, Parameter("--csv", help="print comma-separated values")] = False,
     engine: Annotated[
         Literal["auto", "onnx", "int8", "torch"],
-        Parameter(help="auto: ONNX Runtime where installed; int8: the graph of export --int8"),
+        Parameter(help="auto: ONNX Runtime if installed; int8: the graph that export --int8 adds"),
     ] = "auto",
     strict: Strict = False,
     truncated: Truncated = False,
@@ -278,11 +281,11 @@ def profile(
     data: Annotated[str, Parameter(help="data set: a name or a path")],
     /,
     *,
-    model: Annotated[str, Parameter(help="a network, of timm's or this package's")],
+    model: Annotated[str, Parameter(help="a network of this package or of timm")],
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Measure what a network costs on this machine at each input size; nothing is trained."""
+    """Measure the speed and memory of a network at each input size, without training."""
     from clearsight.workflows.profile import profile
 
     costs = profile(data, model, data_dir=data_dir, progress=TerminalProgress())
@@ -296,7 +299,7 @@ def runs(
     *,
     as_json: Json = False,
 ) -> None:
-    """List the runs and what they reached."""
+    """List runs and their results."""
     from clearsight.ledger import list_runs
 
     if folder != Path("runs") and not folder.is_dir():
@@ -313,9 +316,9 @@ def ui(
     folder: Annotated[Path, Parameter(help="where the run folders are")] = Path("runs"),
     /,
     *,
-    port: Annotated[int, Parameter(help="port on this machine")] = 5000,
+    port: Annotated[int, Parameter(help="local port")] = 5000,
 ) -> None:
-    """Show the tracked runs on MLflow's own web page, until Ctrl-C."""
+    """Open the MLflow web UI for the tracked runs; stop it with Ctrl-C."""
     from clearsight.tracking.ui import serve_ui
 
     serve_ui(folder, port)
@@ -323,7 +326,7 @@ def ui(
 
 @app.command
 def recipes(
-    name: Annotated[str | None, Parameter(help="show this recipe's file")] = None,
+    name: Annotated[str | None, Parameter(help="show the file of this recipe")] = None,
     /,
     *,
     models: Annotated[bool, Parameter(help="list the networks instead")] = False,
@@ -352,7 +355,7 @@ def record(
     folder: Annotated[Path, Parameter(help="folder of the ledger")] = Path("results"),
     as_json: Json = False,
 ) -> None:
-    """Write finished runs into the ledger, from which the documents take their numbers."""
+    """Record finished runs in the ledger, the source of the numbers in the documents."""
     from clearsight import ledger
     from clearsight.runs import open_run
 

@@ -29,7 +29,7 @@ def compare(
     *,
     as_json: Json = False,
 ) -> None:
-    """Tell whether one run is really better than another, image by image."""
+    """Test whether one run is significantly better than another on the same images."""
     from clearsight.evaluation.compare import compare_runs
     from clearsight.runs import open_run
 
@@ -40,14 +40,12 @@ def reproduce(
     source: Annotated[Path, Parameter(help="a run folder, a bundle, or NAME@ALIAS")],
     /,
     *,
-    data: Annotated[
-        str | None, Parameter(help="where the data lie, if not where they were")
-    ] = None,
+    data: Annotated[str | None, Parameter(help="path of the data, if it has moved")] = None,
     data_dir: DataDir = None,
-    out: Annotated[Path | None, Parameter(help="new run folder; default: as by train")] = None,
+    out: Annotated[Path | None, Parameter(help="new run folder; default: as for train")] = None,
     as_json: Json = False,
 ) -> int:
-    """Train again as recorded, and tell how close the result comes; 1 if it is another."""
+    """Train again as recorded and compare the results; exit code 1 if they differ."""
     from clearsight.workflows.reproduce import DIFFERENT, reproduce
 
     outcome = reproduce(

@@ -9,7 +9,7 @@ Json = Annotated[
     bool, Parameter("--json", help="print one JSON object instead of text", show_default=False)
 ]
 DataDir = Annotated[
-    Path | None, Parameter(help="look for data here, before $CLEARSIGHT_DATA and ./data")
+    Path | None, Parameter(help="folder to search for data before $CLEARSIGHT_DATA and ./data")
 ]
 Truncated = Annotated[
     bool,

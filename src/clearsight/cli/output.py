@@ -146,9 +146,9 @@ def show_demo(run: "Run") -> None:
             "",
             f"report   {run.report}  (open it in a browser)",
             f"figures  {run.figures}",
-            f"bundle   {run.bundle}  (the model to take away)",
+            f"bundle   {run.bundle}  (the exported model)",
             "",
-            "Next, try",
+            "Next steps:",
             f"  {command} predict {run.bundle} IMAGE.png",
             f"  {command} explain {run.bundle} IMAGE.png",
             f"  {command} train resnet20 --data YOUR_FOLDER --budget 5m",
@@ -312,12 +312,12 @@ def _run_cells(row: Mapping[str, Any]) -> list[str]:
 
 
 def show_recipes(about: Mapping[str, str], *, as_json: bool) -> None:
-    """The shipped recipes, each with what it is."""
+    """The shipped recipes with their descriptions."""
     if as_json:
         show_json({"recipes": [{"name": name, "about": text} for name, text in about.items()]})
     else:
         show_table(
-            ["recipe", "what it is"], [[name, text] for name, text in about.items()], wrapped=True
+            ["recipe", "description"], [[name, text] for name, text in about.items()], wrapped=True
         )
 
 

@@ -6,9 +6,7 @@ into the phases is beyond it; `config.load_recipe` checks names and values.
 
 import re
 from collections.abc import Container, Sequence
-from difflib import get_close_matches
 
-from clearsight.config.describe import settings
 from clearsight.errors import UsageError
 
 _DOTTED = re.compile(r"--([A-Za-z_][\w-]*(?:\.[\w-]+)+)(?:=(.*))?", re.DOTALL)
@@ -47,6 +45,10 @@ def field_hint(tokens: Sequence[str], known: Container[str]) -> str | None:
 
     `--epochs` → `--phases.0.epochs`; `known` are the flags of the command itself.
     """
+    from difflib import get_close_matches
+
+    from clearsight.config.describe import settings
+
     flags = [row.flag for _, rows in settings() for row in rows]
     names = {flag.rpartition(".")[2] for flag in flags}
     for token in tokens:

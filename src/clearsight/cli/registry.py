@@ -47,15 +47,15 @@ def promote(
     version: Annotated[int, Parameter(help="number of the version")],
     /,
     *,
-    alias: Annotated[str, Parameter("--as", help="the alias it gets, such as champion")],
+    alias: Annotated[str, Parameter("--as", help="the alias, such as champion")],
     if_better_than: Annotated[
         str | None,
-        Parameter(help="only if really better, on validation images, than the version so called"),
+        Parameter(help="only if significantly better on validation images than this alias"),
     ] = None,
     runs: Runs = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """Give a version an alias, which its former bearer loses."""
+    """Move an alias to a version."""
     from clearsight.bundle import registry as versions
 
     done = versions.promote(name, version, alias, better_than=if_better_than, runs=runs)
