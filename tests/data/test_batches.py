@@ -46,8 +46,8 @@ def test_resized_batches_show_the_same_images_smaller(images: ImageSet) -> None:
         assert small.dtype == torch.uint8
         assert torch.equal(labels, own_labels)
         # Resampling keeps what an image looks like from afar.
-        means = [each.float().mean((1, 2)) for each in (small, own)]
-        assert torch.allclose(*means, atol=3.0)
+        means, due = (each.float().mean((1, 2)) for each in (small, own))
+        assert torch.allclose(means, due, atol=3.0)
 
 
 def test_an_epoch_may_leave_images_out(images: ImageSet) -> None:

@@ -23,13 +23,13 @@ from clearsight.training.checkpoint import (
     save_state,
 )
 from clearsight.training.optimizers import build_optimizers
-from clearsight.training.phases import Position
+from clearsight.training.state import TrainState
 
 QUICK = settings(
     deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 ROW = {"phase": 1, "epoch": 1, "step": 9, "val_loss": 1.0, "val_accuracy": 0.5}
-STATE = Position(
+STATE = TrainState(
     phase=1, step=4, epoch=2, seconds=3.5, plan=((0, 9),), history=[ROW], timing=[{"epoch": 1}],
     best=ROW, phases=[{"name": "head", "seconds": 2.0}], plans=[((0, 4), (2, 6))],
 )  # fmt: skip
@@ -45,7 +45,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
     model = build("airnet-tiny", ("cat", "dog"), Preprocess((0.5,) * 3, (0.25,) * 3))
     folder = tmp_path_factory.mktemp("run") / "last"
     metadata = model.describe() | {"data": {"size": 32, "fit": "crop"}} | ROW
-    metadata["position"] = STATE.to_dict()
+    metadata["train_state"] = STATE.to_dict()
     metadata["weights"] = {"source": "package x", "licence": "mit", "sha256": "0" * 64}
     optimizers = build_optimizers(model, PhaseConfig())
     model(torch.zeros(2, 32, 32, 3, dtype=torch.uint8)).sum().backward()
@@ -59,7 +59,7 @@ def use(folder: Path) -> str | None:
     """Loads a checkpoint as for resuming; returns what the error says, if there is one."""
     try:
         model = load_classifier(folder)
-        Position.from_dict(load_metadata(folder)["position"])
+        TrainState.from_dict(load_metadata(folder)["train_state"])
         optimizers = build_optimizers(model, PhaseConfig())
         load_state(folder, model, Averaging(model, TrainingConfig()), optimizers, {})
     except ClearsightError as error:
@@ -96,7 +96,7 @@ def edited(content: Any, path: tuple, value: Any) -> Any:
 def test_a_checkpoint_as_it_was_saved_is_loaded(saved: tuple[Path, dict[str, Any]]) -> None:
     folder, metadata = saved
     assert use(folder) is None
-    assert Position.from_dict(metadata["position"]) == STATE
+    assert TrainState.from_dict(metadata["train_state"]) == STATE
 
 
 @QUICK
@@ -142,9 +142,9 @@ def test_any_damage(
         (("preprocess", "std"), [0, 1, 1], r"preprocess\.std\[0\]: found 0, expected more than 0"),
         (("data",), ..., "lacks data"),
         (("data", "size"), "32", r"data\.size: found '32', expected integer"),
-        (("position", "phase"), 2, "phases, plans and steps disagree; restore"),
-        (("position", "plan"), [[9, 9]], "phases, plans and steps disagree"),
-        (("position", "epoch"), ..., "position: lacks epoch"),
+        (("train_state", "phase"), 2, "phases, plans and steps disagree; restore"),
+        (("train_state", "plan"), [[9, 9]], "phases, plans and steps disagree"),
+        (("train_state", "epoch"), ..., "train_state: lacks epoch"),
     ],
 )
 def test_an_edited_key_is_named(

@@ -1,5 +1,7 @@
 """What a phase may ask for, which of its weights are used, and what is said of it."""
 
+from dataclasses import replace
+
 import pytest
 
 from clearsight.config.parsing import parse
@@ -110,7 +112,7 @@ def test_without_validation_nothing_is_the_best() -> None:
 
 @pytest.mark.parametrize("field", ["patience", "plateau"])
 def test_what_needs_validation_is_refused_without(field: str) -> None:
-    config = Config(phases=(PhaseConfig(), PhaseConfig(**{field: 3})))
+    config = Config(phases=(PhaseConfig(), replace(PhaseConfig(), **{field: 3})))
     with pytest.raises(ConfigError, match=rf"phases\.1\.{field}: found 3, .*data\.validation"):
         check_phases(config, 0)
     check_phases(config, 1)
