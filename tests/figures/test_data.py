@@ -51,7 +51,7 @@ def test_of_many_classes_the_counts_are_sorted_and_the_extremes_named(tmp_path) 
     ]
     steps = figure.axes[1].patches[0]
     assert isinstance(steps, StepPatch)
-    values = np.asarray(steps.get_data().values)
+    values = steps.get_data()[0]
     assert values.tolist() == [7] + [2] * 1050 + [1] * 1049
     save(figure, tmp_path / "distribution.png")
 
