@@ -199,7 +199,7 @@ def test_wrong_pixels_are_wrong_use_also_where_bad_files_are_passed_over(
     with pytest.raises(UsageError, match="found an array float32"):
         list(predictor.stream(np.zeros((1, 4, 4, 3), np.float32), errors="yield"))
     with pytest.raises(UsageError, match="expected raise or yield"):
-        predictor.stream([], errors="ignore")
+        predictor.stream([], errors="ignore")  # ty: ignore[no-matching-overload]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.patches import StepPatch
 
 from clearsight.figures.data import (
     augmentation_examples,
@@ -48,7 +49,9 @@ def test_of_many_classes_the_counts_are_sorted_and_the_extremes_named(tmp_path) 
         "train (10,500): 5 of each class",
         "test (3,156): 7 (class_2099) to 1 (class_1050) of a class",
     ]
-    values = figure.axes[1].patches[0].get_data().values
+    steps = figure.axes[1].patches[0]
+    assert isinstance(steps, StepPatch)
+    values = steps.get_data()[0]
     assert values.tolist() == [7] + [2] * 1050 + [1] * 1049
     save(figure, tmp_path / "distribution.png")
 

@@ -51,7 +51,7 @@ def test_of_many_classes_the_matrix_shows_the_most_confused(tmp_path: Path) -> N
     assert axes.get_title("left") == "Confusion matrix: the 30 most confused of 1,000 classes"
     shown = [label.get_text() for label in axes.get_yticklabels()]
     assert shown == [f"c{k}" for k in (*range(15), *range(500, 515))]
-    shares = axes.images[0].get_array()
+    shares = np.asarray(axes.images[0].get_array())
     assert shares[0].tolist() == [0.6, *[0] * 14, 0.3, *[0] * 14]
     assert shares[29].tolist() == [*[0] * 29, 1.0]
     save(figure, tmp_path / "matrix.png")
@@ -67,12 +67,13 @@ def test_of_many_classes_the_best_and_the_worst_have_bars(tmp_path: Path) -> Non
         {"name": f"c{k}", "precision": k / 1000, "recall": k / 1000, "f1": k / 1000}
         for k in range(1000)
     ]
-    axes = per_class(rows).axes[0]
+    figure = per_class(rows)
+    axes = figure.axes[0]
     assert axes.get_title("left") == "Scores per class: best and worst 20 of 1,000"
     shown = [label.get_text() for label in axes.get_yticklabels()]
     assert shown == [f"c{k}" for k in (*range(20), *range(980, 1000))]
     assert [text.get_text() for text in axes.texts] == ["… 960 other classes …"]
-    save(axes.figure, tmp_path / "per_class.png")
+    save(figure, tmp_path / "per_class.png")
     with Image.open(tmp_path / "per_class.png") as image:
         assert max(image.size) < 2000
 

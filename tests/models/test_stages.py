@@ -1,5 +1,7 @@
 """Stages: found from the structure, and the two halves of a cut are the whole."""
 
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -115,7 +117,7 @@ def test_a_transformer_has_stages_but_no_cut() -> None:
 
 @pytest.mark.parametrize("name", ["pit_ti_224", "coat_lite_tiny", "swin_tiny_patch4_window7_224"])
 def test_networks_of_any_inner_structure_are_asked_without_an_error(name: str) -> None:
-    options = {} if name.startswith("coat") else {"img_size": 64}
+    options: dict[str, Any] = {} if name.startswith("coat") else {"img_size": 64}
     backbone = timm.create_model(name, num_classes=0, **options)
     model = wrapped(backbone, features=None)
     if can_cut(model, pixels(1, 64)):
