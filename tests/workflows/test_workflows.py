@@ -167,8 +167,11 @@ def test_ctrl_c_says_how_to_go_on_and_resuming_gives_the_same_run(
     assert resumed.history.read_bytes() == run.history.read_bytes()
     weights = Path("model.safetensors")
     assert (resumed.last / weights).read_bytes() == (run.last / weights).read_bytes()
-    with pytest.raises(RunError, match="it is finished"):
-        resume(path)
+    before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
+    listener = Listener()
+    resume(path, progress=listener)
+    assert listener.lines == [f"run {path}: it is complete, nothing to resume"]
+    assert {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before
 
 
 @pytest.mark.parametrize(

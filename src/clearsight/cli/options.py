@@ -16,3 +16,7 @@ Truncated = Annotated[
     Parameter(help="use damaged images as far as they can be decoded", show_default=False),
 ]
 RunFolder = Annotated[Path, Parameter(help="a run folder; `clearsight runs` lists them")]
+MovedData = Annotated[
+    str | None,
+    Parameter(help="where the run's data lie, if not where they were; their ids are checked"),
+]

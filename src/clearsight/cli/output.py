@@ -133,6 +133,9 @@ def show_evaluation(evaluation: Mapping[str, Any], *, as_json: bool) -> None:
 
 def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
     """Accuracy with its interval and n, target, averages, phases, most frequent confusions."""
+    from clearsight.evaluation.copies import copies_sentence
+    from clearsight.evaluation.verdict import target_verdict
+
     accuracy, tta = evaluation["accuracy"], evaluation["tta"]
     views = "" if tta == "none" else f", test-time augmentation {tta}"
     lines = [
@@ -143,12 +146,10 @@ def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
     if "accuracy_without_tta" in evaluation:
         plain = evaluation["accuracy_without_tta"]
         lines.append(f"without test-time augmentation {percent(plain['value'])}")
-    if evaluation["target"] is not None:
-        gap = accuracy["value"] - evaluation["target"]
-        reached = "reached" if gap >= 0 else "missed"
-        lines.append(
-            f"target {percent(evaluation['target'])} {reached} by {100 * abs(gap):.2f} points"
-        )
+    if copies := copies_sentence(evaluation):
+        lines.append(f"warning: {copies}")
+    if verdict := target_verdict(evaluation):
+        lines.append(f"target {percent(evaluation['target'])} {verdict.sentence}")
     macro = evaluation["macro"]
     lines.append(
         f"loss {evaluation['loss']:.4f}, macro precision {macro['precision']:.4f}, "

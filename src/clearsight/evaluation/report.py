@@ -12,7 +12,9 @@ from markupsafe import Markup
 from PIL import Image
 
 from clearsight.errors import FileError, first_line, shown
+from clearsight.evaluation.copies import copies_sentence
 from clearsight.evaluation.intervals import wilson
+from clearsight.evaluation.verdict import target_verdict
 from clearsight.figures.style import DPI
 from clearsight.files import read_csv, read_json, write_text
 from clearsight.runs import Run
@@ -94,7 +96,8 @@ def _content(run: Run) -> dict[str, Any]:
         "name": run.path.resolve().name,
         "config": config,
         "evaluation": evaluation,
-        "verdict": _verdict(evaluation) if evaluation else None,
+        "verdict": target_verdict(evaluation) if evaluation else None,
+        "copies": copies_sentence(evaluation) if evaluation else None,
         "strip": _strip(evaluation) if evaluation else None,
         "validation": _best_validation(history, manifest),
         "epochs": len(history),
@@ -110,22 +113,6 @@ def _content(run: Run) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any] | None:
     return read_json(path) if path.is_file() else None
-
-
-def _verdict(evaluation: Mapping[str, Any]) -> tuple[str, str] | None:
-    """(`reached`, `open` or `missed`; a sentence) on the target, None without one."""
-    target, accuracy = evaluation["target"], evaluation["accuracy"]
-    if target is None:
-        return None
-    gap = 100 * abs(accuracy["value"] - target)
-    size = "exactly" if gap == 0 else f"by {gap:.2f} percentage points"
-    if accuracy["low"] >= target:
-        return "reached", f"reached {size}; the whole interval lies above it"
-    if accuracy["value"] >= target:
-        return "open", f"reached {size}, but the interval extends below it"
-    if accuracy["high"] >= target:
-        return "open", f"missed {size}, but the interval extends above it"
-    return "missed", f"missed {size}; the whole interval lies below it"
 
 
 def _strip(evaluation: Mapping[str, Any]) -> dict[str, float | None]:
