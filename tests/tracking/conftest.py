@@ -93,7 +93,7 @@ def follow(screen: Lines, row: Callable[[int], dict[str, Any]]) -> Callable[...,
     ) -> None:
         write_json(run.environment, ENVIRONMENT | {"seeds": seeds and asdict(seeds)})
         with tracked(run, run.config(), screen) as progress:
-            rows = [row(number) for number in range(1, epochs.stop)]
+            rows = [row(number) | {"phase": 1} for number in range(1, epochs.stop)]
             write_csv(run.history, rows)
             write_csv(run.timing, rows)
             for epoch in epochs:

@@ -184,10 +184,10 @@ def test_an_error_after_an_epoch_keeps_the_run(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Failing(Lines):
-        def task(self, name: str, total: int) -> Any:
+        def task(self, name: str, total: float, **settings: Any) -> Any:
             if name.startswith("measuring"):
                 raise TrainingError("the disk is gone")
-            return super().task(name, total)
+            return super().task(name, total, **settings)
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
     with pytest.raises(TrainingError):
@@ -317,10 +317,10 @@ def test_the_name_is_reserved_before_the_images_are_decoded(
     second: list[Path] = []
 
     class Decoding(Lines):
-        def task(self, name: str, total: int) -> Any:
+        def task(self, name: str, total: float, **settings: Any) -> Any:
             if not second:
                 second.append(train(config).path)
-            return super().task(name, total)
+            return super().task(name, total, **settings)
 
     first = train(config, progress=Decoding()).path
     assert second == [first.with_name(f"{first.name}-2")]
