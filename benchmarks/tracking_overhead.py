@@ -23,7 +23,7 @@ from typing import Any
 
 def set_up(folder: Path) -> dict[str, float]:
     """Seconds until MLflow's database in `folder` is there."""
-    from clearsight.tracking.mlflow import load_client, store_uri
+    from clearsight.tracking.store import load_client, store_uri
 
     client_class = load_client()
     started = time.perf_counter()

@@ -15,7 +15,7 @@ from clearsight.ledger import (
     shipped_hash,
     spread,
 )
-from clearsight.runs import Run, create_run
+from clearsight.runs import Run, at_work, create_run
 
 MACHINE = {
     "platform": "Linux", "cpu": "Chip", "cores": 2, "memory_gib": 24.0, "device": "cpu",
@@ -150,7 +150,26 @@ def test_runs_are_listed_with_what_they_reached(tmp_path: Path) -> None:
     assert (rows["begun"]["state"], rows["begun"]["recipe"]) == ("started", "resnet20")
     assert rows["broken"]["state"] == "unreadable"
     assert "invalid TOML" in rows["broken"]["problem"]
-    assert list_runs(tmp_path / "nowhere") == []
+
+
+def test_runs_of_several_seeds_are_listed_one_folder_deeper(tmp_path: Path) -> None:
+    started = {"started": "2025-01-01T00:00:00+00:00"}
+    runs = [create_run(tmp_path / "x" / f"s{seed}", Config(), started) for seed in (0, 1)]
+    assert [row["run"] for row in list_runs(tmp_path)] == [str(run.path) for run in runs]
+    with at_work(runs[1]):
+        assert [row["state"] for row in list_runs(tmp_path)] == ["started", "running"]
+
+
+def test_a_folder_of_runs_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RunError, match=r"nosuch: no such folder; name the folder"):
+        list_runs(tmp_path / "nosuch")
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match=r"file: it is a file; name the folder"):
+        list_runs(tmp_path / "file")
+    monkeypatch.chdir(tmp_path)
+    assert list_runs() == []  # nothing was trained here yet
 
 
 def test_entries_are_read_by_name_and_other_files_passed_over(tmp_path: Path) -> None:

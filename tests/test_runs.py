@@ -1,5 +1,6 @@
 """The run folder: created once, written whole or not at all."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import pytest
 from clearsight.config.recipes import load_recipe
 from clearsight.config.schema import Config
 from clearsight.errors import FileError, RunError
-from clearsight.files import read_csv, recover, replacing, write_csv, write_json
-from clearsight.runs import create_run, new_run_path, open_run
+from clearsight.files import read_csv, read_json, recover, replacing, write_csv, write_json
+from clearsight.runs import create_numbered_run, create_run, open_run
 
 
 def test_a_new_run_holds_its_recipe_and_environment(tmp_path: Path) -> None:
@@ -34,7 +35,7 @@ def test_what_is_no_run_is_named(tmp_path: Path) -> None:
 
 def test_a_path_that_cant_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(FileError, match=r"can't be written \(File exists\)"):
+    with pytest.raises(FileError, match=r"can't be written \(Not a directory\)"):
         create_run(tmp_path / "file" / "run", Config(), {})
 
 
@@ -49,15 +50,14 @@ def test_a_csv_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
         read_csv(tmp_path / "history.csv")
 
 
-def test_new_run_paths_are_dated_named_and_numbered(
+def test_new_runs_are_dated_named_and_numbered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = load_recipe("digits", {"training.seed": 3})
-    first = new_run_path(config)
-    assert first.name == f"{datetime.now().astimezone().date()}-digits-s3"
-    first.mkdir(parents=True)
-    assert new_run_path(config).name == f"{first.name}-2"
+    first = create_numbered_run(config, {}).path
+    assert first == Path("runs") / f"{datetime.now().astimezone().date()}-digits-s3"
+    assert create_numbered_run(config, {}).path.name == f"{first.name}-2"
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -96,3 +96,38 @@ def test_csv_keeps_numbers_and_gaps(tmp_path: Path) -> None:
     rows = [{"epoch": 1, "loss": 0.5, "name": "a"}, {"epoch": 2, "loss": None, "name": "b"}]
     write_csv(tmp_path / "h.csv", rows)
     assert read_csv(tmp_path / "h.csv") == rows
+
+
+def test_of_several_that_want_a_name_one_gets_it(tmp_path: Path) -> None:
+    def create(number: int) -> bool:
+        try:
+            create_run(tmp_path / "run", Config(name=f"c{number}"), {"number": number})
+        except RunError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(create, range(8)))
+    assert got.count(True) == 1
+    run = open_run(tmp_path / "run")
+    winner = got.index(True)
+    assert (run.config().name, read_json(run.environment)) == (f"c{winner}", {"number": winner})
+
+
+def test_several_that_take_the_default_name_get_one_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        runs = list(pool.map(lambda n: create_numbered_run(Config(), {"n": n}), range(4)))
+    assert len({run.path for run in runs}) == 4
+    assert [read_json(run.environment)["n"] for run in runs] == [0, 1, 2, 3]
+
+
+def test_a_run_may_lie_in_an_empty_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert create_run(Path(), Config(), {}).recipe.is_file()
+    with pytest.raises(RunError, match="exists already"):
+        create_run(Path(), Config(), {})

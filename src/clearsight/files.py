@@ -1,15 +1,22 @@
-"""Atomic files: each is written beside its path and renamed into place, whole or not at all."""
+"""Atomic files: each is written beside its path and renamed into place, whole or not at all.
+
+What a killed process leaves behind (`.name.PID.tmp`, `.name.old`) is removed by the next one that
+writes to the same folder.
+"""
 
 import csv
+import fcntl
 import hashlib
 import io
 import json
 import math
 import os
+import re
 import shutil
 import stat
+import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +46,12 @@ class Record(dict[str, Any]):
         )
 
 
+ABANDONED_SECONDS = 60.0  # a temporary file that nobody has written to for so long is left over
+PATIENCE = 1.0  # s to wait for a lock: `is_locked` holds it for a moment
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp(-journal|-wal|-shm)?")
+_ASIDE = re.compile(r"\.(.+)\.old")
+
+
 def write_text(path: Path, text: str) -> None:
     """`text` as the whole of `path`, atomically, UTF-8."""
     with replacing(path) as temporary:
@@ -46,7 +59,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`value` as indented JSON, atomically; NaN is refused, for it is no JSON."""
+    """`value` as indented JSON, atomically; NaN is refused, for it is not JSON."""
     write_text(path, as_json(value))
 
 
@@ -171,13 +184,15 @@ def replacing(path: Path) -> Generator[Path]:
     """A temporary path beside `path`, which takes its place when the block ends without error.
 
     Works for a file and, where the block makes the temporary path a folder, for a folder. Folders
-    made for it above go again where they stay empty.
+    made for it above are removed again where they stay empty.
     """
-    made = [folder for folder in path.parents if not folder.exists()]
+    path = path if path.name.strip(".") else path.resolve()  # `.` has no name to put aside
+    made = missing_parents(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with readable_os_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            sweep(path.parent)
             yield temporary
             if temporary.is_dir() and path.exists():
                 # A folder can't be replaced in one step: the old one steps aside first, and
@@ -191,20 +206,77 @@ def replacing(path: Path) -> Generator[Path]:
             else:
                 temporary.replace(path)
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        elif temporary.exists():
-            temporary.unlink()
-        for folder in made:
-            if not folder.is_dir() or any(folder.iterdir()):
-                break
-            folder.rmdir()
+        _remove(temporary)
+        remove_empty(made)
 
 
 def recover(folder: Path) -> None:
     """Brings back a folder whose replacement was cut short by the death of the process."""
     if not folder.exists() and _aside(folder).exists():
         _aside(folder).rename(folder)
+
+
+def sweep(folder: Path, idle: float = ABANDONED_SECONDS) -> None:
+    """Removes what killed processes left in `folder`, and brings back what they put aside.
+
+    Temporary files stay where their process lives, or where one was written to in the last `idle`
+    seconds: another machine or container may share the folder, whose processes we can't see.
+    """
+    for path in list(folder.iterdir()):
+        temporary, aside = _TEMPORARY.fullmatch(path.name), _ASIDE.fullmatch(path.name)
+        # Several may sweep at once, and what is not ours to remove is no reason to stop.
+        with suppress(OSError):
+            if aside and path.is_dir() and _idle_seconds(path) >= idle:
+                if path.with_name(aside[1]).exists():
+                    _remove(path)
+                else:
+                    path.rename(path.with_name(aside[1]))
+            elif temporary and not _lives(int(temporary[1])) and _idle_seconds(path) >= idle:
+                _remove(path)
+
+
+def missing_parents(path: Path) -> list[Path]:
+    """The folders above `path` that do not exist, innermost first."""
+    return [folder for folder in path.parents if not folder.exists()]
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Removes the folders, innermost first, up to the first that has content."""
+    for folder in folders:
+        if not folder.is_dir() or any(folder.iterdir()):
+            break
+        folder.rmdir()
+
+
+@contextmanager
+def locked(folder: Path, *, wait: bool = True) -> Generator[None]:
+    """Holds `folder` until the block ends or the process dies, however it dies.
+
+    Raises `BlockingIOError` where another process, or this one, holds it and `wait` is False. Only
+    those who also ask are kept out; on a file system without locks nobody is.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not _lock(descriptor, fcntl.LOCK_EX):
+            if not wait and time.monotonic() > deadline:
+                raise BlockingIOError(f"{folder} is held by another process")
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds `folder`; False where there is no such folder."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return not _lock(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
 
 
 def as_json(value: Any) -> str:
@@ -233,6 +305,41 @@ def _finite(text: str) -> float:
 
 def _aside(path: Path) -> Path:
     return path.with_name(f".{path.name}.old")
+
+
+def _remove(path: Path) -> None:
+    """Removes a file or a whole folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _idle_seconds(path: Path) -> float:
+    """Since `path`, or anything directly in it, was last written to or renamed."""
+    inside = path.iterdir() if path.is_dir() else ()
+    return time.time() - max(each.stat().st_ctime for each in (path, *inside))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def _lock(descriptor: int, kind: int) -> bool:
+    """Whether the lock was to be had; True where the file system has none."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ from typing import Any
 from clearsight.config.parsing import parse
 from clearsight.config.recipes import load_recipe, recipe_hash, recipe_names, to_table
 from clearsight.config.schema import Config
+from clearsight.config.tables import differences
 from clearsight.errors import ClearsightError, RunError, UsageError
 from clearsight.files import as_json, file_digest, parse_json, read_json, read_text, write_json
-from clearsight.runs import Run, open_run
+from clearsight.runs import Run, is_at_work, open_run
+from clearsight.training.recorded import check_recipe
 
 RESULTS = Path("results")
 HARDWARE = ("platform", "cpu", "cores", "memory_gib", "device", "precision", "threads")
@@ -95,9 +97,16 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 def list_runs(folder: Path | str = "runs") -> list[dict[str, Any]]:
     """The run folders in `folder`, oldest first: what each ran and reached so far.
 
-    A run that can't be read stays in the list, with the reason under `problem`.
+    Those of several seeds, one folder deeper, are among them. A run that can't be read stays in the
+    list, with the reason under `problem`. Raises `RunError` where `folder` is no folder; the
+    default `runs` may be absent.
     """
-    rows = [_overview(Run(path.parent)) for path in Path(folder).glob("*/recipe.toml")]
+    folder = Path(folder)
+    if not folder.is_dir() and folder != Path("runs"):
+        found = "it is a file" if folder.exists() else "no such folder"
+        raise RunError(f"runs {folder}: {found}; name the folder that your run folders lie in")
+    recipes = [path for depth in ("*", "*/*") for path in folder.glob(f"{depth}/recipe.toml")]
+    rows = [_overview(Run(path.parent)) for path in recipes]
     return sorted(rows, key=lambda row: (row["started"], row["run"]))
 
 
@@ -138,6 +147,8 @@ def _overview(run: Run) -> dict[str, Any]:
         row["started"] = read_json(run.environment)["started"]
         config = run.config()
         row |= {"recipe": config.name, "data": config.data.source, "seed": config.training.seed}
+        if is_at_work(run):
+            return row | {"state": "running"}
         if not run.evaluation.is_file():
             return row | {"state": "trained" if run.last.is_dir() else "started"}
         evaluation = read_json(run.evaluation)
@@ -158,6 +169,7 @@ def _facts(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
                 f"finish it first with `clearsight train --resume {run.path}`"
             )
     config, evaluation = run.config(), read_json(run.evaluation)
+    check_recipe(run, config)
     environment, split = read_json(run.environment), read_json(run.split)
     accuracy = {evaluation["tta"]: evaluation["accuracy"] | {"n": evaluation["n"]}}
     if "accuracy_without_tta" in evaluation:
@@ -206,22 +218,11 @@ def _recipe(config: Config) -> Config:
 
 
 def _check_equal(first: Run, a: Mapping[str, Any], second: Run, b: Mapping[str, Any]) -> None:
-    left, right = dict(_flat(a)), dict(_flat(b))
+    different = differences(a, b)
     # The hash goes last, for a setting's name says more.
-    for key in sorted(left.keys() | right.keys(), key=lambda key: (key == "recipe_hash", key)):
-        if left.get(key) != right.get(key):
-            raise RunError(
-                f"run {second.path}: {key} is {right.get(key)!r}, but {left.get(key)!r} in "
-                f"{first.path}; one record takes runs that differ in their seed only"
-            )
-
-
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested tables and lists as (dotted name, value)."""
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, inner in items:
-        dotted = f"{name}.{key}" if name else str(key)
-        if isinstance(inner, dict | list):
-            yield from _flat(inner, dotted)
-        else:
-            yield dotted, inner
+    for key in sorted(different, key=lambda key: (key == "recipe_hash", key)):
+        left, right = different[key]
+        raise RunError(
+            f"run {second.path}: {key} is {right!r}, but {left!r} in {first.path}; one record "
+            "takes runs that differ in their seed only"
+        )

@@ -1,7 +1,8 @@
 """The run folder: where everything that a run did lies."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,17 @@ from typing import Any
 from clearsight.config.recipes import load_recipe, to_toml
 from clearsight.config.schema import Config
 from clearsight.errors import RunError
-from clearsight.files import as_json, recover, replacing
+from clearsight.files import (
+    is_locked,
+    locked,
+    missing_parents,
+    readable_os_errors,
+    recover,
+    remove_empty,
+    sweep,
+    write_json,
+    write_text,
+)
 
 
 @dataclass(frozen=True)
@@ -78,32 +89,92 @@ class Run:
     def bundle(self) -> Path:
         return self.path / "bundle"
 
+    @property
+    def stages(self) -> Path:
+        """Which stages after training were finished, and the files that each of them wrote."""
+        return self.path / "stages.json"
+
+    @property
+    def tracking(self) -> Path:
+        """Which run of a tracker this one is, and whether it was finished there."""
+        return self.path / "tracking.json"
+
     def config(self) -> Config:
         """The resolved recipe this run was started with."""
         return load_recipe(self.recipe)
 
 
 def create_run(path: Path, config: Config, environment: Mapping[str, Any]) -> Run:
-    """A new run folder with recipe and environment. Raises `RunError` if `path` has content."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise RunError(
-            f"run folder {path}: exists already; choose another --out, remove it, "
-            f"or continue it with --resume {path}"
-        )
-    run = Run(path)
-    with replacing(path) as temporary:
-        temporary.mkdir()
-        Run(temporary).recipe.write_text(to_toml(config), encoding="utf-8")
-        Run(temporary).environment.write_text(as_json(environment), encoding="utf-8")
+    """A new run folder with recipe and environment; of several processes one gets it.
+
+    Raises `RunError` if `path` has content, `FileError` where the disk refuses.
+    """
+    run, made = Run(path), [] if path.exists() else [path, *missing_parents(path)]
+    taken = RunError(
+        f"run folder {path}: exists already; choose another --out, remove it, "
+        f"or resume it with --resume {path}"
+    )
+    if path.exists() and not path.is_dir():
+        raise taken
+    try:
+        with readable_os_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+        with at_work(run):
+            if any(path.iterdir()):
+                raise taken
+            try:
+                write_json(run.environment, environment)
+                write_text(run.recipe, to_toml(config))
+            except BaseException:
+                run.environment.unlink(missing_ok=True)
+                raise
+    except BaseException:
+        remove_empty(made)
+        raise
     return run
 
 
-def new_run_path(config: Config) -> Path:
-    """`runs/<date>-<recipe>-s<seed>`, numbered from `-2` where that is taken."""
+def create_numbered_run(config: Config, environment: Mapping[str, Any]) -> Run:
+    """A new run folder `runs/<date>-<recipe>-s<seed>`, numbered from `-2` where that is taken."""
     today = datetime.now().astimezone().date().isoformat()
     name = f"{today}-{config.name}-s{config.training.seed}"
-    numbered = (f"-{n}" if n > 1 else "" for n in itertools.count(1))
-    return next(p for n in numbered if not (p := Path("runs") / f"{name}{n}").exists())
+    for number in itertools.count(1):
+        path = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        if path.exists():
+            continue
+        try:
+            return create_run(path, config, environment)
+        except RunError:  # another process was quicker
+            continue
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def at_work(run: Run) -> Generator[None]:
+    """Keeps other processes from working in the run's folder until the block ends.
+
+    Raises `RunError` where one is at work there.
+    """
+    try:
+        with locked(run.path, wait=False):
+            yield
+    except BlockingIOError as error:
+        raise RunError(
+            f"run {run.path}: another process is at work in it; wait until it has finished"
+        ) from error
+
+
+def is_at_work(run: Run) -> bool:
+    """Whether a process trains or measures this run right now, on any machine that locks files."""
+    return is_locked(run.path)
+
+
+def tidy(run: Run) -> None:
+    """Removes what a killed process left in the run's folder; call it `at_work`."""
+    folders = [path for path in run.path.rglob("*") if path.is_dir()]
+    for folder in (run.path, *folders):
+        if folder.is_dir():  # not removed meanwhile
+            sweep(folder, idle=0)
 
 
 def open_run(path: Path | str) -> Run:

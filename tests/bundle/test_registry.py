@@ -80,7 +80,7 @@ def test_a_version_carries_the_bundle_its_metrics_and_hashes(runs: Path, tmp_pat
 
 
 def test_mlflow_itself_finds_and_loads_the_version(runs: Path) -> None:
-    from clearsight.tracking.mlflow import load_client, store_uri
+    from clearsight.tracking.store import load_client, store_uri
 
     add_version(V1, "digits", runs)
     promote("digits", 1, "champion", runs=runs)

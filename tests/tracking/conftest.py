@@ -1,13 +1,14 @@
 """Run folders as the pipeline leaves them, and runs followed without training anything."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clearsight.config.recipes import load_recipe
-from clearsight.files import write_json
+from clearsight.files import write_csv, write_json
 from clearsight.progress import Silent
 from clearsight.runs import Run, create_run
 from clearsight.tracking.numbers import Seeds
@@ -90,10 +91,14 @@ def follow(screen: Lines, row: Callable[[int], dict[str, Any]]) -> Callable[...,
         seeds: Seeds | None = None,
         between: Callable[[int], None] = lambda epoch: None,
     ) -> None:
-        with tracked(run, run.config(), screen, seeds=seeds) as progress:
+        write_json(run.environment, ENVIRONMENT | {"seeds": seeds and asdict(seeds)})
+        with tracked(run, run.config(), screen) as progress:
+            rows = [row(number) | {"phase": 1} for number in range(1, epochs.stop)]
+            write_csv(run.history, rows)
+            write_csv(run.timing, rows)
             for epoch in epochs:
                 between(epoch)
-                progress.epoch(row(epoch))
+                progress.epoch(rows[epoch - 1])
             measured = {**EVALUATION["accuracy"], "value": accuracy}
             progress.finish({**EVALUATION, "accuracy": measured})
 

@@ -5,16 +5,17 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clearsight.config.recipes import load_recipe
-from clearsight.files import read_json
+from clearsight.files import read_json, write_json
 from clearsight.runs import Run
-from clearsight.tracking.mlflow import load_client, store_uri
 from clearsight.tracking.numbers import Seeds, parameters
+from clearsight.tracking.store import database, load_client, store_uri
 from clearsight.tracking.tracker import tracked
 
 MlflowClient = load_client()
@@ -105,7 +106,8 @@ def test_a_failed_seed_fails_its_parent(
 ) -> None:
     run = new_run(tmp_path / "s0", "mlflow")
     seeds = Seeds(id="b2", name="airnet94 3 seeds", count=3)
-    with pytest.raises(ValueError, match="NaN"), tracked(run, run.config(), screen, seeds=seeds):
+    write_json(run.environment, read_json(run.environment) | {"seeds": asdict(seeds)})
+    with pytest.raises(ValueError, match="NaN"), tracked(run, run.config(), screen):
         raise ValueError("NaN")
     client, child = stored(run)
     parent = client.get_run(child.data.tags["mlflow.parentRunId"])
@@ -117,7 +119,7 @@ def test_a_full_disk_costs_a_warning(
     tmp_path: Path, new_run: Callable[..., Run], follow: Callable[..., None], screen: Any
 ) -> None:
     run = new_run(tmp_path / "run", "mlflow")
-    database = Path(store_uri(tmp_path).removeprefix("sqlite:///"))
+    path = database(store_uri(tmp_path))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(epoch: int) -> None:
@@ -130,15 +132,8 @@ def test_a_full_disk_costs_a_warning(
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert len(screen.lines) == 1
     assert screen.lines[0].startswith("warning: tracking stopped (")
-    assert database.is_file()
-
-
-def test_the_database_lies_beside_the_run_folders(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    monkeypatch.chdir("/")
-    assert store_uri(Path("runs")) == "sqlite:////runs/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000")
-    assert store_uri(Path("runs")) == "http://localhost:5000"
+    assert path is not None
+    assert path.is_file()
 
 
 def test_nothing_is_sent_anywhere_and_nothing_is_printed(tmp_path: Path) -> None:
@@ -150,7 +145,7 @@ def refuse(self, address):
 socket.socket.connect = refuse
 import threading
 from pathlib import Path
-from clearsight.tracking.mlflow import load_client, store_uri
+from clearsight.tracking.store import load_client, store_uri
 client = load_client()(store_uri(Path({str(tmp_path)!r})))
 client.create_experiment("x")
 from mlflow.telemetry.client import get_telemetry_client

@@ -13,15 +13,9 @@ from clearsight.tracking.numbers import (
     epoch_metrics,
     facts,
     final_metrics,
-    flat,
     parameters,
     seeds_of,
 )
-
-
-def test_tables_become_flat() -> None:
-    table = {"a": 1, "b": {"c": "x", "d": None}, "e": [{"f": 2}, {"f": 3}], "g": [[1, 2]]}
-    assert flat(table) == {"a": 1, "b.c": "x", "e.0.f": 2, "e.1.f": 3, "g": "[[1, 2]]"}
 
 
 def test_parameters_are_named_like_the_flags() -> None:

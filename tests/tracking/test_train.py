@@ -8,7 +8,7 @@ import pytest
 from clearsight.cli import main
 from clearsight.files import read_csv, read_json
 from clearsight.runs import open_run
-from clearsight.tracking.mlflow import load_client
+from clearsight.tracking.store import load_client
 
 TINY = [
     "--data.subset", "60", "--data.validation", "0.2", "--data.test", "0.1",

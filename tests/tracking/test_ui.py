@@ -1,5 +1,6 @@
 """MLflow's page over the runs, and a run whose server dies under it."""
 
+import json
 import os
 import signal
 import socket
@@ -20,7 +21,7 @@ from clearsight.errors import UsageError
 from clearsight.files import read_csv, read_json
 from clearsight.runs import Run
 from clearsight.tracking import ui
-from clearsight.tracking.mlflow import load_client
+from clearsight.tracking.store import load_client
 from clearsight.tracking.ui import ui_command
 from clearsight.workflows.train import train
 
@@ -34,10 +35,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(command: list[str], environment: dict[str, str], port: int) -> Generator[Any]:
+def serving(
+    command: list[str], environment: dict[str, str], port: int, folder: Path | None = None
+) -> Generator[Any]:
     """The server of `command`, once it answers; it and its children end with the block."""
     server = subprocess.Popen(
-        command, env=environment, start_new_session=True,
+        command, env=environment, cwd=folder, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -84,10 +87,11 @@ def test_the_server_stays_on_loopback_without_jobs_and_telemetry(
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     (tmp_path / "mlflow.db").touch()
-    arguments, environment = ui_command(tmp_path, 5001)
+    arguments, environment, folder = ui_command(tmp_path, 5001)
     assert arguments[arguments.index("--host") + 1] == "127.0.0.1"
     assert arguments[arguments.index("--port") + 1] == "5001"
-    assert f"sqlite:///{tmp_path}/mlflow.db" in arguments
+    assert "sqlite:///mlflow.db" in arguments
+    assert folder == tmp_path
     assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
     assert environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
@@ -109,6 +113,8 @@ def test_the_page_shows_the_runs(
         assert experiment is not None
         (found,) = client.search_runs([experiment.experiment_id])
         assert found.data.metrics["accuracy"] == 0.9
+        shown = json.loads(experiment.tags["mlflow.sharedViewState.clearsight"])
+        assert "metrics.`accuracy`" in shown["selectedColumns"]
 
 
 @pytest.mark.slow
@@ -121,7 +127,7 @@ def test_a_server_killed_mid_run_costs_a_warning_and_nothing_else(
     uri = f"sqlite:///{store}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     load_client()(uri).create_experiment("clearsight")
-    command, environment = ui_command(store, port)
+    command, environment, _ = ui_command(store, port)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     config = load_recipe(
         "digits",
@@ -131,7 +137,7 @@ def test_a_server_killed_mid_run_costs_a_warning_and_nothing_else(
         },
     )  # fmt: skip
 
-    with serving(command, environment, port) as server:
+    with serving(command, environment, port, store) as server:
         kept = []
 
         def epoch(row: Any) -> None:

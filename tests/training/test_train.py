@@ -170,7 +170,8 @@ def test_patience_stops_and_the_row_of_the_phase_says_so(tmp_path: Path, images:
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_a_remedy(
     tmp_path: Path, images: ImageSet
 ) -> None:
-    config = small({"epochs": 3, "lr": 1e30, "schedule": "constant"})
+    phase = {"epochs": 3, "lr": 1e4, "weight_decay": 1e3, "schedule": "constant"}
+    config = small(phase, training={"batch": 4})  # diverges within an epoch's few steps
     with pytest.raises(TrainingError, match=r"not finite at step \d+; .*phases\.0\.lr"):
         trained(tmp_path / "run", config, images)
 

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from clearsight.evaluation.copies import copies_sentence
+from clearsight.evaluation.verdict import target_verdict
+
 PYTHON = """\
 import clearsight
 
@@ -98,6 +101,11 @@ def _measured(metrics: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
         if "macro" in metrics:
             lines.append(f"| macro F1 | {metrics['macro']['f1']:.4f} | | {n:,} |")
         lines += ["", ""]
+        if copies := copies_sentence(metrics):
+            lines += [f"**Warning:** {copies}.", ""]
+        if verdict := target_verdict(metrics):
+            target = f"{100 * metrics['target']:.2f} %"
+            lines += [f"The target of {target} is {verdict.sentence}.", ""]
     else:
         lines += ["Its accuracy was not measured.", "", ""]
     return "\n".join(lines) + (

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from clearsight.bundle.format import Bundle, read_bundle
 from clearsight.bundle.mlflow_flavor import FOLDER, write_model
 from clearsight.errors import RegistryError, UsageError
-from clearsight.tracking.mlflow import load_client, store_uri
+from clearsight.tracking.store import database, open_client, store_uri
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -189,13 +189,13 @@ def _facts(bundle: Bundle) -> dict[str, str]:
 def _registry(runs: Path) -> Generator["MlflowClient"]:
     """MLflow's client on the local store; what it refuses becomes a `RegistryError`."""
     uri = store_uri(runs)
-    if not uri.startswith("sqlite:"):
+    if database(uri) is None:
         raise UsageError(
             f"registry: found MLFLOW_TRACKING_URI = {uri}, but the registry keeps bundles beside "
             "the runs; unset it for this command"
         )
     runs.mkdir(parents=True, exist_ok=True)
-    client = load_client()(tracking_uri=uri, registry_uri=uri)
+    client = open_client(uri)
     from mlflow.exceptions import MlflowException
 
     try:

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from clearsight.cli import comparison, output, registry
 from clearsight.cli.inputs import image_names
-from clearsight.cli.options import DataDir, Json, RunFolder, Strict, Truncated
+from clearsight.cli.options import DataDir, Json, MovedData, RunFolder, Strict, Truncated
 from clearsight.cli.terminal import TerminalProgress
 from clearsight.errors import RunError, UsageError
 
@@ -76,7 +76,9 @@ def train(
         Literal["mlflow", "wandb", "tensorboard", "none"] | None,
         Parameter(help="where to log metrics besides the run folder; default: mlflow"),
     ] = None,
-    resume: Annotated[Path | None, Parameter(help="a run folder to resume")] = None,
+    resume: Annotated[
+        Path | None, Parameter(help="a run folder to finish: what is missing of it is made")
+    ] = None,
     force: Annotated[
         bool,
         Parameter(help="train even if the pre-flight check finds errors", show_default=False),
@@ -101,14 +103,14 @@ def train(
     if seeds < 1:
         raise UsageError(f"--seeds: found {seeds}, expected 1 or more")
     if resume is not None:
-        if recipe or changes or seeds > 1 or out:
+        if recipe or changes.keys() - {"data"} or seeds > 1 or out:
             raise UsageError(
-                "--resume: found other settings beside it; a run resumes with its own recipe, "
-                f"so give only --resume {resume}"
+                "--resume: found other settings beside it; a run is resumed with its own recipe, "
+                f"so give only --resume {resume}, and --data where its data were moved"
             )
         from clearsight.workflows.train import resume as resume_run
 
-        run = resume_run(resume, data_dir=data_dir, progress=TerminalProgress())
+        run = resume_run(resume, data=data, data_dir=data_dir, progress=TerminalProgress())
         output.show_trained([run], as_json=as_json)
         return
     if recipe is None:
@@ -121,6 +123,12 @@ def train(
     from clearsight.workflows.train import train
 
     finished, group = [], seeds_of(config, seeds)
+    target = load_recipe(recipe).evaluation.target
+    if target is not None and config.evaluation.target is None:
+        progress.say(
+            f"the recipe's target of {100 * target:g} % is left out: it belongs to its own data; "
+            "set one with --evaluation.target"
+        )
     for number in range(config.training.seed, config.training.seed + seeds):
         training = dataclasses.replace(config.training, seed=number)
         run = train(
@@ -144,13 +152,14 @@ def evaluate(
         Literal["none", "flip", "flip+shift"] | None,
         Parameter(help="test-time augmentation; default: the recipe's"),
     ] = None,
+    data: MovedData = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate a run on its test set."""
     from clearsight.workflows.evaluate import evaluate
 
-    evaluation = evaluate(run, data_dir=data_dir, tta=tta, progress=TerminalProgress())
+    evaluation = evaluate(run, data=data, data_dir=data_dir, tta=tta, progress=TerminalProgress())
     output.show_evaluation(evaluation, as_json=as_json)
 
 
@@ -171,6 +180,7 @@ def explain(
         str | None, Parameter(help="layer to explain; default: chosen automatically")
     ] = None,
     truncated: Truncated = False,
+    data: MovedData = None,
     data_dir: DataDir = None,
     out: Annotated[Path | None, Parameter(help="folder for the figures")] = None,
     strict: Strict = False,
@@ -186,7 +196,7 @@ def explain(
     errors: dict[Path, str] = {}
     figures = explain(
         registry.bundle_folder(target), files, layer=layer, out=out, truncated=truncated,
-        data_dir=data_dir, on_error=None if strict else errors.__setitem__,
+        data=data, data_dir=data_dir, on_error=None if strict else errors.__setitem__,
         progress=TerminalProgress(),
     )  # fmt: skip
     return output.show_explained(figures, errors, as_json=as_json)
@@ -205,13 +215,16 @@ def export(
             show_default=False,
         ),
     ] = False,
+    data: MovedData = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Export a bundle: weights, ONNX graph, class names and model card."""
     from clearsight.workflows.export import export
 
-    bundle = export(run, out=out, int8=int8, data_dir=data_dir, progress=TerminalProgress())
+    bundle = export(
+        run, out=out, int8=int8, data=data, data_dir=data_dir, progress=TerminalProgress()
+    )
     output.show_path("bundle", bundle, as_json=as_json)
 
 
@@ -321,7 +334,7 @@ def ui(
     """Open the MLflow web UI for the tracked runs; stop it with Ctrl-C."""
     from clearsight.tracking.ui import serve_ui
 
-    serve_ui(folder, port)
+    serve_ui(folder, port, TerminalProgress())
 
 
 @app.command

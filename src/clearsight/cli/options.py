@@ -19,3 +19,7 @@ RunFolder = Annotated[Path, Parameter(help="a run folder; `clearsight runs` list
 Strict = Annotated[
     bool, Parameter(help="stop at the first file that can't be used", show_default=False)
 ]
+MovedData = Annotated[
+    str | None,
+    Parameter(help="where the run's data are now, if they were moved; their ids are checked"),
+]

@@ -175,7 +175,8 @@ def show_evaluation(evaluation: Mapping[str, Any], *, as_json: bool) -> None:
 
 def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
     """Accuracy with its interval and n, target, averages, phases, most frequent confusions."""
-    from clearsight.evaluation.intervals import target_verdict
+    from clearsight.evaluation.copies import copies_sentence
+    from clearsight.evaluation.verdict import target_verdict
 
     accuracy, tta = evaluation["accuracy"], evaluation["tta"]
     views = "" if tta == "none" else f", test-time augmentation {tta}"
@@ -189,8 +190,10 @@ def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
             f"one view per image, as in `predict`: {percent(plain['value'])} "
             f"(95 % interval {interval(plain)})"
         )
+    if copies := copies_sentence(evaluation):
+        lines.append(f"warning: {copies}")
     if verdict := target_verdict(evaluation):
-        lines.append(f"target {percent(evaluation['target'])} {verdict[1]}")
+        lines.append(f"target {percent(evaluation['target'])} {verdict.sentence}")
     macro = evaluation["macro"]
     lines.append(
         f"loss {evaluation['loss']:.4f}, macro precision {macro['precision']:.4f}, "

@@ -1,8 +1,5 @@
 """How sure a measured accuracy is."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from clearsight.errors import UsageError
 
 
@@ -29,22 +26,3 @@ def accuracy_interval(correct: int, n: int) -> dict[str, float]:
     """`value`, and `low` and `high` of its 95 % Wilson interval: an accuracy as JSON keeps it."""
     low, high = wilson(correct, n)
     return {"value": correct / n, "low": low, "high": high}
-
-
-def target_verdict(evaluation: Mapping[str, Any]) -> tuple[str, str] | None:
-    """(`reached`, `open` or `missed`; the end of a sentence) on the target, None without one.
-
-    `open`: the accuracy's interval spans the target. `evaluation`: content of `evaluation.json`.
-    """
-    target, accuracy = evaluation["target"], evaluation["accuracy"]
-    if target is None:
-        return None
-    gap = 100 * abs(accuracy["value"] - target)
-    size = "exactly" if gap == 0 else f"by {gap:.2f} percentage points"
-    if accuracy["low"] >= target:
-        return "reached", f"reached {size}; the whole interval lies above it"
-    if accuracy["value"] >= target:
-        return "open", f"reached {size}, but the interval extends below it"
-    if accuracy["high"] >= target:
-        return "open", f"missed {size}, but the interval extends above it"
-    return "missed", f"missed {size}; the whole interval lies below it"

@@ -14,8 +14,10 @@ from markupsafe import Markup
 from PIL import Image
 
 from clearsight.errors import FileError, first_line, shown
-from clearsight.evaluation.intervals import accuracy_interval, target_verdict
+from clearsight.evaluation.copies import copies_sentence
+from clearsight.evaluation.intervals import accuracy_interval
 from clearsight.evaluation.predictions import read_predictions
+from clearsight.evaluation.verdict import target_verdict
 from clearsight.figures.save import PHOTOS
 from clearsight.figures.style import DPI
 from clearsight.files import read_csv, read_json, write_text
@@ -115,6 +117,7 @@ def _content(run: Run) -> dict[str, Any]:
         "config": config,
         "evaluation": evaluation,
         "verdict": target_verdict(evaluation) if evaluation else None,
+        "copies": copies_sentence(evaluation) if evaluation else None,
         "strip": _strip(evaluation) if evaluation else None,
         "validation": _best_validation(history, manifest),
         "epochs": len(history),

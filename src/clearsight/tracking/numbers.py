@@ -1,6 +1,5 @@
 """What trackers are told of a run, as flat tables: parameters, facts, metrics."""
 
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 from clearsight.config.recipes import recipe_hash, to_table
 from clearsight.config.schema import Config
+from clearsight.config.tables import flatten
 from clearsight.runs import Run
 
 EPOCH_METRICS = (
@@ -37,37 +37,18 @@ def seeds_of(config: Config, count: int) -> Seeds | None:
     return Seeds(id=secrets.token_hex(8), name=f"{config.name} {count} seeds {now}", count=count)
 
 
-def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables and lists of tables as {dotted name: value}: `phases.0.lr`; None is left out.
-
-    A list of anything else becomes JSON text.
-    """
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            values |= flat(value, f"{name}.")
-        elif isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
-            values |= flat({str(k): item for k, item in enumerate(value)}, f"{name}.")
-        elif isinstance(value, list):
-            values[name] = json.dumps(value)
-        elif value is not None:
-            values[name] = value
-    return values
-
-
 def parameters(config: Config) -> dict[str, Any]:
     """Every field of the resolved recipe under its flag's name."""
     table = to_table(config)
     del table["name"], table["tracking"]
-    return flat(table)
+    return flatten(table)
 
 
 def facts(
     run: Run, config: Config, environment: Mapping[str, Any], split_hash: str
 ) -> dict[str, str]:
     """What identifies a run: its folder, recipe, split, code and machine."""
-    about = {k: v for k, v in environment.items() if k not in ("git", "budget")}
+    about = {k: v for k, v in environment.items() if k not in ("git", "budget", "seeds")}
     git = environment.get("git") or {}
     named = {
         "run_folder": str(run.path.resolve()),
@@ -78,7 +59,7 @@ def facts(
         "git_commit": git.get("commit"),
         "git_dirty": git.get("dirty"),
     }
-    named |= {f"environment.{key}": value for key, value in flat(about).items()}
+    named |= {f"environment.{key}": value for key, value in flatten(about).items()}
     return {key: str(value) for key, value in named.items() if value is not None}
 
 

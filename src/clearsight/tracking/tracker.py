@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from clearsight.config.schema import Config
 from clearsight.errors import UsageError
-from clearsight.files import read_json
+from clearsight.files import read_json, write_json
 from clearsight.progress import Advance, EpochRow, Progress
 from clearsight.runs import Run
 from clearsight.tracking.numbers import Seeds
@@ -45,8 +45,14 @@ class Tracked:
     The first error is one warning on `progress` and the end of the tracking.
     """
 
-    def __init__(self, tracker: Tracker | None, progress: Progress) -> None:
+    def __init__(
+        self,
+        tracker: Tracker | None,
+        progress: Progress,
+        on_finished: Callable[[], None] = lambda: None,
+    ) -> None:
         self._progress = progress
+        self._on_finished = on_finished
         self._tracker = tracker
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._worker = threading.Thread(target=self._work, name="tracking", daemon=True)
@@ -71,6 +77,8 @@ class Tracked:
     def finish(self, evaluation: Mapping[str, Any]) -> None:
         """See `Tracker.finish`; waits until the tracker has everything, but no longer than 30 s."""
         self._tell("finish", evaluation)
+        if not self._closed:
+            self._calls.put(self._on_finished)
         self._close()
 
     def fail(self, reason: str) -> None:
@@ -109,16 +117,17 @@ class Tracked:
 
 
 @contextmanager
-def tracked(
-    run: Run, config: Config, progress: Progress, *, seeds: Seeds | None = None
-) -> Generator[Tracked]:
+def tracked(run: Run, config: Config, progress: Progress) -> Generator[Tracked]:
     """Follows a run with the tracker of its recipe; call `finish` on what it gives.
 
     Use it as the run's `Progress`. An exception on the way out marks the tracked run as failed.
     Raises `UsageError` where the tracker is not installed.
     """
-    following = Tracked(open_tracker(config.tracking.tracker, seeds), progress)
-    following.start(run, config, read_json(run.environment), read_json(run.split)["hash"])
+    environment = read_json(run.environment)
+    seeds, name = environment.get("seeds"), config.tracking.tracker
+    tracker = open_tracker(name, Seeds(**seeds) if seeds else None)
+    following = Tracked(tracker, progress, lambda: note(run, tracker=name, finished=True))
+    following.start(run, config, environment, read_json(run.split)["hash"])
     try:
         yield following
     except BaseException as error:
@@ -126,6 +135,22 @@ def tracked(
         following.fail("interrupted" if interrupted else f"{type(error).__name__}: {error}")
         raise
     following.fail("not measured")
+
+
+def noted(run: Run) -> dict[str, Any]:
+    """What `note` has kept of the run's tracking."""
+    return read_json(run.tracking) if run.tracking.is_file() else {}
+
+
+def note(run: Run, **facts: Any) -> None:
+    """Keeps facts in the run's `tracking.json`, beside those there."""
+    write_json(run.tracking, {**noted(run), **facts})
+
+
+def is_finished(run: Run, config: Config) -> bool:
+    """Whether the run's tracker, if it has one, knows that the run was finished."""
+    name, known = config.tracking.tracker, noted(run)
+    return name == "none" or (known.get("tracker") == name and known.get("finished", False))
 
 
 def open_tracker(name: str, seeds: Seeds | None = None) -> Tracker | None:
@@ -146,9 +171,14 @@ def open_tracker(name: str, seeds: Seeds | None = None) -> Tracker | None:
     return MlflowTracker(seeds)
 
 
+def is_installed(name: str) -> bool:
+    """Whether the package of a tracker is there."""
+    return name == "none" or find_spec(name) is not None
+
+
 def check_installed(name: str) -> None:
     """Raises `UsageError`, with what to install, where the package of a tracker is missing."""
-    if name != "none" and find_spec(name) is None:
+    if not is_installed(name):
         extra = "" if name == "mlflow" else f"[{name}]"
         raise UsageError(
             f"tracking: {name} is not installed; pip install 'clearsight{extra}', "

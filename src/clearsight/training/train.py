@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.optim import Optimizer
 
-from clearsight.config.recipes import to_toml
+from clearsight.config.recipes import to_table, to_toml
 from clearsight.config.schema import Config
 from clearsight.data.batches import Batches, channel_statistics
 from clearsight.data.images import ImageSet
@@ -75,12 +75,15 @@ def train_model(
         metadata = checkpoint.load_metadata(run.last)
         state = TrainState.from_dict(metadata[TRAIN_STATE])
         if state.phase >= len(config.phases):
-            return state.phases
+            return _leave_records(run, config, state)
         model = checkpoint.load_architecture(run.last)
     model = model or new_classifier(config, images, split)
     model = model.to(device).to(memory_format=torch.channels_last)
     context = _context(config, images, split, model, progress)
-    metadata = model.describe() | {"data": {"size": images.size, "fit": images.fit}}
+    metadata = model.describe() | {
+        "data": {"size": images.size, "fit": images.fit},
+        "recipe": to_table(config),
+    }
     # Looked up for all phases now: a wrong name in the last must not cost the work of the first.
     trainable = [
         selected(model, phase.trainable, f"phases.{number}.trainable")
@@ -96,9 +99,16 @@ def train_model(
             freeze(model, trainable[state.phase], allowed)
             _train_phase(run, context, state, metadata, tick)
     checkpoint.save_weights(run.last, model, context.averaging, _with_state(metadata, state))
-    write_text(run.recipe, to_toml(resolved(config, state)))
     if unused := unused_budget(config, state):
         progress.say(unused)
+    return _leave_records(run, config, state)
+
+
+def _leave_records(run: Run, config: Config, state: TrainState) -> list[dict[str, Any]]:
+    """Writes what a trained run has besides its checkpoints; returns the table of phases."""
+    write_csv(run.history, state.history)
+    write_csv(run.timing, state.timing)
+    write_text(run.recipe, to_toml(resolved(config, state)))
     return state.phases
 
 

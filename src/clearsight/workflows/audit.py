@@ -16,7 +16,7 @@ def audit(
     *,
     data_dir: Path | str | None = None,
     truncated: bool = False,
-    out: Path | None = None,
+    out: Path | str | None = None,
     strict: bool = False,
     progress: Progress = SILENT,
 ) -> auditing.AuditReport:
@@ -38,6 +38,6 @@ def audit(
         unsplit = str(error)
     report = auditing.audit(images, parts, corrupt=tuple(corrupt), unsplit=unsplit)
     if out is not None:
-        draw_data(out, images, parts)
-        draw_audit(out, images, report)
+        draw_data(Path(out), images, parts)
+        draw_audit(Path(out), images, report)
     return report

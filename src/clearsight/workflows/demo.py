@@ -22,7 +22,7 @@ def demo(
     *,
     budget: float | None = None,
     data_dir: Path | str | None = None,
-    out: Path | None = None,
+    out: Path | str | None = None,
     progress: Progress = SILENT,
 ) -> Run:
     """audit → split → train → evaluate → explain → export → report.

@@ -23,26 +23,28 @@ from clearsight.workflows.loading import LoadedRun, check_measured, load_run
 def export(
     run: Run | Path | str,
     *,
-    out: Path | None = None,
+    out: Path | str | None = None,
     int8: bool = False,
+    data: str | None = None,
     data_dir: Path | str | None = None,
     images: ImageSet | None = None,
     progress: Progress = SILENT,
 ) -> Path:
     """Writes the bundle of a measured run, default into the run folder; returns its path.
 
-    `int8` adds a graph in 8-bit integers, calibrated on training images; `images` are the run's,
-    where they are loaded already. Raises `DataError` for int8 without a validation part,
-    `BundleError` where accuracy on it falls by over 0.5 points.
+    `int8` adds a graph in 8-bit integers, calibrated on training images; `data` says where the
+    images lie, if not where they were; `images` are the run's, where they are loaded already.
+    Raises `DataError` for int8 without a validation part, `BundleError` where accuracy on it falls
+    by over 0.5 points.
     """
     run = run if isinstance(run, Run) else open_run(run)
     check_measured(run)
-    loaded = load_run(run, data_dir=data_dir, images=images, progress=progress)
+    loaded = load_run(run, data=data, data_dir=data_dir, images=images, progress=progress)
     _, indices = loaded.measured()
     validation = run.validation_predictions
     bundle = bundling.export(
         load_classifier(run.weights),
-        out=out or run.bundle,
+        out=Path(out) if out is not None else run.bundle,
         fit=loaded.images.fit,
         size=loaded.images.size,
         metrics=read_json(run.evaluation),

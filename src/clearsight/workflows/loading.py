@@ -1,7 +1,7 @@
 """A run with everything that a workflow needs of it, loaded once and passed on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from clearsight.files import read_json
 from clearsight.models.factory import input_size
 from clearsight.progress import SILENT, Progress
 from clearsight.runs import Run, open_run
+from clearsight.training.recorded import check_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,20 +45,31 @@ class LoadedRun:
 def load_run(
     run: Run | Path | str,
     *,
+    data: str | None = None,
     data_dir: Path | str | None = None,
     images: ImageSet | None = None,
     progress: Progress = SILENT,
 ) -> LoadedRun:
     """Opens a run and loads its images, unless they are given.
 
-    Raises `RunError` for a folder that is no run, `DataError` where the images are not the run's.
+    `data` says where they lie, if not where they were. Raises `RunError` for a folder that is no
+    run or whose recipe was edited, `DataError` where the images are not the run's.
     """
     run = run if isinstance(run, Run) else open_run(run)
     config = run.config()
-    images = load_data(config, data_dir, progress) if images is None else images
-    return LoadedRun(
-        run=run, config=config, images=images, split=from_manifest(images, read_json(run.split))
-    )
+    check_recipe(run, config)
+    manifest = read_json(run.split)
+    if images is None:
+        # The size as it was: left to the data, it would change with a larger image added to them.
+        place = replace(config.data, source=data or config.data.source, size=manifest["size"])
+        images = load_data(replace(config, data=place), data_dir, progress)
+    found = (images.size, images.fit)
+    if found != (manifest["size"], manifest["fit"]):
+        raise DataError(
+            f"run {run.path}: found images of {found[0]} px ({found[1]}), it was trained on "
+            f"{manifest['size']} px ({manifest['fit']}); load them with that size and fit"
+        )
+    return LoadedRun(run=run, config=config, images=images, split=from_manifest(images, manifest))
 
 
 def load_data(

@@ -38,7 +38,7 @@ class Recorded:
 def reproduce(
     source: Path | str,
     *,
-    out: Path | None = None,
+    out: Path | str | None = None,
     data: str | None = None,
     data_dir: Path | str | None = None,
     progress: Progress = SILENT,

@@ -2,34 +2,39 @@
 
 import shutil
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
-from clearsight.data.splits import PARTS, Split, manifest, split
-from clearsight.errors import ClearsightError, RunError
-from clearsight.evaluation.report import write_report
-from clearsight.figures.run import draw_augmentation, draw_data
-from clearsight.files import write_json
+from clearsight.data.splits import PARTS, Split, copies_of_training, manifest, split
+from clearsight.files import missing_parents, read_json, remove_empty, write_json
 from clearsight.models.classifier import Classifier
 from clearsight.progress import SILENT, Progress
-from clearsight.runs import Run, create_run, new_run_path
+from clearsight.runs import Run, at_work, create_numbered_run, create_run, open_run, tidy
 from clearsight.runtime.device import pick_device, pick_precision
 from clearsight.runtime.environment import environment
 from clearsight.tracking.numbers import Seeds
 from clearsight.tracking.tracker import check_installed, tracked
 from clearsight.training.advice import few_images
-from clearsight.training.findings import Finding
 from clearsight.training.phases import check_phases
 from clearsight.training.preflight import check_run
+from clearsight.training.recorded import check_recipe, is_trained
 from clearsight.training.train import new_classifier, train_model
-from clearsight.workflows.evaluate import measure
-from clearsight.workflows.explain import explain_measured
 from clearsight.workflows.loading import LoadedRun, load_data, load_run
+from clearsight.workflows.results import (
+    EXPLAINED,
+    REPORTED,
+    draw_inputs,
+    forget,
+    make_missing,
+    measure,
+    missing,
+)
 
 
 def train(
@@ -44,41 +49,50 @@ def train(
 ) -> Run:
     """Trains, validates, then measures on test, explains and reports; returns the run.
 
-    `out` is the run folder, default `runs/<date>-<recipe>-s<seed>`. `images` are the recipe's,
-    where they are loaded already; `seeds` joins runs that differ in their seed, for the tracker.
-    `force` trains in spite of what the pre-flight check finds, and says so in `environment.json`.
+    `out` is the run folder, default `runs/<date>-<recipe>-s<seed>`; it is made before anything else
+    is done, so that of two trainings one gets it. `images` are the recipe's, where they are loaded
+    already; `seeds` joins runs that differ in their seed, for the tracker. `force` trains in spite
+    of what the pre-flight check finds, and says so in `environment.json`.
+
     Raises `ClearsightError`s, and leaves no run folder where not even an epoch was reached.
     """
     check_installed(config.tracking.tracker)
-    path = new_run_path(config) if out is None else Path(out)
-    images = images or load_data(config, data_dir, progress)
-    parts = split(images, config.data)
-    check_phases(config, len(parts.validation))
-    model = new_classifier(config, images, parts)
-    findings = check_run(model, config, images, parts.train, force=force)
-    for finding in findings:
-        progress.say(f"pre-flight {finding.level}: {finding.message}")
-    if advice := few_images(model, len(parts.train)):
-        progress.say(f"note: {advice}")
-    run = _start(path, config, images, parts, findings)
-    loaded = LoadedRun(run=run, config=config, images=images, split=parts)
-    _complete(loaded, model, seeds, progress)
+    if images is not None:
+        config = _without_foreign_target(config, images, progress)
+    path = Path("runs") if out is None else Path(out)
+    made = [] if path.exists() else [*([path] if out is None else []), *missing_parents(path)]
+    facts = _environment(config, seeds, force)
+    run = create_numbered_run(config, facts) if out is None else create_run(path, config, facts)
+    with at_work(run), _resumable(run, made=made):
+        _train(run, data=None, data_dir=data_dir, images=images, progress=progress)
     return run
 
 
 def resume(
-    path: Path | str, *, data_dir: Path | str | None = None, progress: Progress = SILENT
+    path: Path | str,
+    *,
+    data: str | None = None,
+    data_dir: Path | str | None = None,
+    images: ImageSet | None = None,
+    progress: Progress = SILENT,
 ) -> Run:
-    """Continues the run in folder `path` after its last whole epoch, as `train` would have.
+    """Finishes the run in folder `path`: what is missing of it is made as `train` would have.
 
-    Raises `RunError` for a run that is finished.
+    Training continues after the last whole epoch. A complete run is left as it is, and said to be.
+    `data` says where the images lie, if not where they were; `images` are the run's, where they are
+    loaded already. Raises `RunError` where another process is at work in the run, or where its
+    recipe was edited.
     """
-    loaded = load_run(path, data_dir=data_dir, progress=progress)
-    if loaded.run.evaluation.is_file():
-        raise RunError(f"run {path}: it is finished; `clearsight evaluate` measures it again")
-    check_installed(loaded.config.tracking.tracker)
-    _complete(loaded, None, None, progress)
-    return loaded.run
+    run = open_run(path)
+    with at_work(run), _resumable(run):
+        tidy(run)
+        check_recipe(run, run.config())
+        if missing(run):
+            check_installed(run.config().tracking.tracker)
+            _train(run, data=data, data_dir=data_dir, images=images, progress=progress)
+        else:
+            progress.say(f"run {run.path}: it is complete, nothing to resume")
+    return run
 
 
 def describe(images: ImageSet, parts: Split) -> str:
@@ -87,55 +101,113 @@ def describe(images: ImageSet, parts: Split) -> str:
     return f"{images.name}, {counts}, {len(images.classes)} classes, {images.size} px"
 
 
-@contextmanager
-def resumable(run: Run) -> Generator[None]:
-    """Lets Ctrl-C say how to resume, and an error remove the folder if no epoch was kept in it."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        command = f"clearsight train --resume {run.path}"
-        raise KeyboardInterrupt(f"the run is kept, resume it with `{command}`") from stop
-    except ClearsightError:
-        if not run.last.exists():
-            shutil.rmtree(run.path)
-        raise
-
-
-def _start(
-    path: Path, config: Config, images: ImageSet, parts: Split, findings: Sequence[Finding]
-) -> Run:
-    """A new run folder with recipe, environment (and what the pre-flight check found), split."""
+def _environment(config: Config, seeds: Seeds | None, force: bool) -> dict[str, Any]:
+    """The content of `environment.json` before the pre-flight check."""
     device = pick_device(config.training.device)
-    surroundings = environment(device, pick_precision(config.training.precision, device))
-    surroundings |= {
+    return {
+        **environment(device, pick_precision(config.training.precision, device)),
         "command": " ".join(["clearsight", *sys.argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "budget": config.training.budget,
+        "seeds": None if seeds is None else asdict(seeds),
+        "force": force,
+    }
+
+
+def _without_foreign_target(config: Config, images: ImageSet, progress: Progress) -> Config:
+    """The recipe, without its target where the images given are not of the source it names."""
+    target, source = config.evaluation.target, Path(config.data.source)
+    if target is None or images.name in (source.name, source.stem, source.resolve().name):
+        return config
+    progress.say(
+        f"the target of {100 * target:g} % is left out: it belongs to {config.data.source}, "
+        f"these images are {images.name}"
+    )
+    return replace(config, evaluation=replace(config.evaluation, target=None))
+
+
+@contextmanager
+def _resumable(run: Run, made: list[Path] | None = None) -> Generator[None]:
+    """Lets Ctrl-C say how to resume the run.
+
+    With `made`, the folders made for a new run, an error before its first whole epoch removes it,
+    and so does Ctrl-C before training.
+    """
+    try:
+        yield
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt)
+        if made is not None and not run.last.exists() and not (stopped and run.split.is_file()):
+            shutil.rmtree(run.path)
+            remove_empty(made)
+            raise
+        if stopped:
+            command = f"clearsight train --resume {run.path}"
+            raise KeyboardInterrupt(f"the run is kept, resume it with `{command}`") from error
+        raise
+
+
+def _train(
+    run: Run,
+    *,
+    data: str | None,
+    data_dir: Path | str | None,
+    images: ImageSet | None,
+    progress: Progress,
+) -> None:
+    """Everything from the images to the report, as far as the run does not have it yet."""
+    model = None
+    if run.split.is_file():
+        loaded = load_run(run, data=data, data_dir=data_dir, images=images, progress=progress)
+    else:
+        loaded, model = _prepare(run, data, data_dir, images, progress)
+    config, images, parts = loaded.config, loaded.images, loaded.split
+    for note in (*images.notes, *parts.notes):
+        progress.say(f"data: {note}")
+    _, indices = loaded.measured()
+    if copies := len(copies_of_training(images, parts.train, indices)):
+        progress.say(
+            f"warning: {copies:,} of {len(indices):,} images to measure on are copies of training "
+            "images; the accuracy is given without them as well"
+        )
+    progress.say(f"run {run.path}: {describe(images, parts)}")
+    draw_inputs(loaded)
+    trained = is_trained(run, config)
+    if not trained:
+        forget(run, EXPLAINED, REPORTED)  # of an earlier epoch, if `evaluate` made them
+        with tracked(run, config, progress) as tracking:
+            train_model(run, config, images, parts, model=model, resume=True, progress=tracking)
+            tracking.finish(measure(loaded, progress))
+    else:  # writes the records that it leaves at its end
+        train_model(run, config, images, parts, resume=True, progress=progress)
+    make_missing(loaded, progress, track=trained)
+
+
+def _prepare(
+    run: Run,
+    data: str | None,
+    data_dir: Path | str | None,
+    images: ImageSet | None,
+    progress: Progress,
+) -> tuple[LoadedRun, Classifier]:
+    """Loads and splits the images of a new run, and looks at them as the model gets them."""
+    config = run.config()
+    if images is None:
+        place = replace(config.data, source=data or config.data.source)
+        images = load_data(replace(config, data=place), data_dir, progress)
+    parts = split(images, config.data)
+    check_phases(config, len(parts.validation))
+    model = new_classifier(config, images, parts)
+    facts = read_json(run.environment)
+    findings = check_run(model, config, images, parts.train, force=facts.get("force", False))
+    for finding in findings:
+        progress.say(f"pre-flight {finding.level}: {finding.message}")
+    if advice := few_images(model, len(parts.train)):
+        progress.say(f"note: {advice}")
+    facts |= {
         "preflight": [asdict(finding) for finding in findings],
         "forced": any(finding.level == "error" for finding in findings),
     }
-    run = create_run(path, config, surroundings)
-    with resumable(run):
-        write_json(run.split, manifest(images, parts, config.data))
-    return run
-
-
-def _complete(
-    loaded: LoadedRun, model: Classifier | None, seeds: Seeds | None, progress: Progress
-) -> None:
-    """Everything from the data's figures to the report; `model` is None where a run is resumed."""
-    run, config, images, parts = loaded.run, loaded.config, loaded.images, loaded.split
-    for note in (*images.notes, *parts.notes):
-        progress.say(f"data: {note}")
-    progress.say(f"run {run.path}: {describe(images, parts)}")
-    with resumable(run):
-        draw_data(run.figures, images, parts)
-        draw_augmentation(run.figures, config, images, parts)
-        with tracked(run, config, progress, seeds=seeds) as tracking:
-            train_model(
-                run, config, images, parts,
-                model=model, resume=model is None, progress=tracking,
-            )  # fmt: skip
-            tracking.finish(measure(loaded, progress=progress))
-    explain_measured(loaded, progress=progress)
-    write_report(run)
+    write_json(run.environment, facts)
+    write_json(run.split, manifest(images, parts, config.data))
+    return LoadedRun(run=run, config=config, images=images, split=parts), model

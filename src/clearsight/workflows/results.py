@@ -1,0 +1,192 @@
+"""What a trained run leaves besides its weights, in stages: whichever is missing can be made again.
+
+`stages.json` in the run folder names the files of each finished stage. A stage is missing until it
+stands there and all its files do; a killed process leaves it out.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clearsight.data.splits import copies_of_training
+from clearsight.evaluation.copies import without_copies
+from clearsight.evaluation.metrics import TTA, evaluate_probabilities, predict_both
+from clearsight.evaluation.predictions import read_predictions, write_predictions
+from clearsight.evaluation.report import write_report
+from clearsight.explanation.explain import explain_run
+from clearsight.figures.run import draw_augmentation, draw_data, draw_evaluation, draw_training
+from clearsight.files import read_json, write_json
+from clearsight.models.classifier import Classifier
+from clearsight.progress import SILENT, Progress
+from clearsight.runs import Run
+from clearsight.tracking.tracker import is_finished, is_installed, tracked
+from clearsight.training.checkpoint import TRAIN_STATE, load_classifier, load_metadata
+from clearsight.training.recorded import is_trained
+from clearsight.workflows.loading import LoadedRun
+
+DATA, MEASURED, EXPLAINED, REPORTED = "data figures", "measured", "explained", "reported"
+STAGES = (DATA, MEASURED, EXPLAINED, REPORTED)
+
+
+def missing(run: Run) -> list[str]:
+    """What the run still lacks, in the order of making; empty where it is complete."""
+    config = run.config()
+    trained = is_trained(run, config)
+    lacking = [] if trained else ["training"]
+    # A budgeted run ends by writing the steps it came to.
+    lacking += [run.recipe.name] if trained and config.training.budget is not None else []
+    lacking += [run.split.name] if not run.split.is_file() else []
+    lacking += [path.name for path in (run.history, run.timing) if not path.is_file()]
+    lacking += [stage for stage in STAGES if not _is_made(run, stage)]
+    return lacking + ([] if is_finished(run, config) else ["tracking"])
+
+
+def make_missing(loaded: LoadedRun, progress: Progress = SILENT, *, track: bool = True) -> None:
+    """Makes what a run lacks, its training aside; with `track` also the end of its tracking.
+
+    A tracker that is not installed on this machine is left out.
+    """
+    run, config = loaded.run, loaded.config
+    again = any(not _is_made(run, stage) for stage in STAGES)
+    _make(run, DATA, lambda: _draw_data(loaded))
+    if not _is_made(run, MEASURED):
+        measure(loaded, progress)
+    track = track and is_trained(run, config) and not is_finished(run, config)
+    if track and is_installed(config.tracking.tracker):
+        with tracked(run, config, progress) as tracking:
+            tracking.finish(read_json(run.evaluation))
+    if not _is_made(run, EXPLAINED):
+        explain_measured(loaded, progress=progress)
+    report(run, again=again)
+
+
+def draw_inputs(loaded: LoadedRun) -> None:
+    """The figures of the data and their augmentation, unless the run has them."""
+    _make(loaded.run, DATA, lambda: _draw_data(loaded))
+
+
+def measure(loaded: LoadedRun, progress: Progress = SILENT) -> dict[str, Any]:
+    """Evaluates a run by its own recipe; writes `evaluation.json`, predictions and figures."""
+    run, images, tta = loaded.run, loaded.images, loaded.config.evaluation.tta
+    forget(run, MEASURED)
+    model = load_classifier(run.weights)
+    evaluation, probabilities = evaluate_model(loaded, model, tta, progress)
+    _, indices = loaded.measured()
+    pixels, labels = images.images[indices], images.labels[indices]
+    files = images.files[indices]
+    write_predictions(
+        run.predictions, images.ids[indices], labels, probabilities, model.classes, files
+    )
+    written = [run.predictions, *_write_validation(loaded, model, progress)]
+    write_json(run.evaluation, evaluation)
+    written += [run.evaluation, *draw_training(run, loaded.config)]
+    written += draw_evaluation(run, evaluation, pixels, labels, probabilities, files)
+    _note(run, MEASURED, written)
+    return evaluation
+
+
+def evaluate_model(
+    loaded: LoadedRun, model: Classifier, tta: TTA, progress: Progress = SILENT
+) -> tuple[dict[str, Any], np.ndarray]:
+    """(content of `evaluation.json`, probabilities [N, K] with `tta`) of the measured part."""
+    part, indices = loaded.measured()
+    pixels, labels = loaded.images.images[indices], loaded.images.labels[indices]
+    probabilities, plain = predict_both(
+        model, pixels, tta=tta, progress=progress, name=f"measuring on {part}"
+    )
+    evaluation = evaluate_probabilities(
+        probabilities,
+        labels,
+        model.classes,
+        split=part,
+        tta=tta,
+        target=loaded.config.evaluation.target,
+        phases=load_metadata(loaded.run.last)[TRAIN_STATE]["phases"],
+        without_tta=None if tta == "none" else plain,
+    )
+    copies = copies_of_training(loaded.images, loaded.split.train, indices)
+    if len(copies):
+        right = probabilities.argmax(1) == labels
+        evaluation |= without_copies(right, copies)
+    return evaluation, probabilities
+
+
+def explain_measured(
+    loaded: LoadedRun,
+    *,
+    layer: str | None = None,
+    out: Path | None = None,
+    progress: Progress = SILENT,
+) -> list[Path]:
+    """Grad-CAM figures of the part a run was measured on, into `out` or the run's figures."""
+    _, indices = loaded.measured()
+    model = load_classifier(loaded.run.weights)
+    written = explain_run(
+        model,
+        loaded.images.images[indices],
+        loaded.images.labels[indices],
+        read_predictions(loaded.run.predictions).probabilities,
+        model.classes,
+        out or loaded.run.figures,
+        layer=layer,
+        progress=progress,
+    )
+    if out is None:
+        _note(loaded.run, EXPLAINED, written)
+    return written
+
+
+def report(run: Run, *, again: bool = True) -> None:
+    """Writes the report; with `again` false only where it is missing."""
+    _make(run, REPORTED, lambda: [write_report(run)], again=again)
+
+
+def forget(run: Run, *stages: str) -> None:
+    """Counts the stages as missing from now on."""
+    write_json(run.stages, {k: files for k, files in _made(run).items() if k not in stages})
+
+
+def _draw_data(loaded: LoadedRun) -> list[Path]:
+    run, images, parts = loaded.run, loaded.images, loaded.split
+    augmented = draw_augmentation(run.figures, loaded.config, images, parts)
+    return [*draw_data(run.figures, images, parts), *augmented]
+
+
+def _write_validation(loaded: LoadedRun, model: Classifier, progress: Progress) -> list[Path]:
+    """Writes what the model, as it is shipped, says of the validation part, if there is one."""
+    indices, images = loaded.split.validation, loaded.images
+    if not len(indices):
+        return []
+    probabilities, _ = predict_both(
+        model, images.images[indices], tta="none", progress=progress, name="predicting validation"
+    )
+    write_predictions(
+        loaded.run.validation_predictions,
+        images.ids[indices],
+        images.labels[indices],
+        probabilities,
+        model.classes,
+        images.files[indices],
+    )
+    return [loaded.run.validation_predictions]
+
+
+def _make(run: Run, stage: str, make: Callable[[], Sequence[Path]], *, again: bool = False) -> None:
+    if again or not _is_made(run, stage):
+        _note(run, stage, make())
+
+
+def _is_made(run: Run, stage: str) -> bool:
+    files = _made(run).get(stage)
+    return files is not None and all((run.path / name).is_file() for name in files)
+
+
+def _made(run: Run) -> Mapping[str, list[str]]:
+    return read_json(run.stages) if run.stages.is_file() else {}
+
+
+def _note(run: Run, stage: str, files: Sequence[Path]) -> None:
+    names = [path.relative_to(run.path).as_posix() for path in files]
+    write_json(run.stages, {**_made(run), stage: names})
