@@ -311,7 +311,7 @@ def _remove(path: Path) -> None:
     """Removes a file or a whole folder, if it is there."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
-    else:
+    elif path.exists() or path.is_symlink():  # not where a file stands in a folder's place
         path.unlink(missing_ok=True)
 
 

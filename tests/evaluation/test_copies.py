@@ -30,6 +30,6 @@ def test_the_sentence() -> None:
         "(95 % interval 9.45 to 90.55 %, n = 2)"
     )
     assert copies_sentence(head | {"copies": 1, "accuracy_without_copies": None}) == (
-        "1 of 4 test image is a copy of a training image, so the accuracy says nothing about new "
+        "1 of 4 test images is a copy of a training image, so the accuracy says nothing about new "
         "images"
     )

@@ -55,7 +55,7 @@ def test_runs_inside_the_data_change_nothing(tmp_path: Path) -> None:
     second = train(recipe(data), out=data / "second", progress=listener)
     assert read_json(second.split) == read_json(first.split)
     # The folder of the run that reads the data is there as well by then.
-    assert "data: left out (written by clearsight): runs/, second/" in listener.said
+    assert "data: left out (written by clearsight): runs/, second" in listener.said
     assert evaluate(second)["n"] == 4
 
 

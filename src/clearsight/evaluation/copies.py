@@ -27,10 +27,8 @@ def copies_sentence(evaluation: Mapping[str, Any]) -> str | None:
     count, accuracy = evaluation.get("copies", 0), evaluation.get("accuracy_without_copies")
     if not count:
         return None
-    images = "image is a copy of a training image" if count == 1 else (
-        "images are copies of training images"
-    )  # fmt: skip
-    found = f"{count:,} of {evaluation['n']:,} {evaluation['split']} {images}"
+    are = "is a copy of a training image" if count == 1 else "are copies of training images"
+    found = f"{count:,} of {evaluation['n']:,} {evaluation['split']} images {are}"
     if accuracy is None:
         return f"{found}, so the accuracy says nothing about new images"
     value, low, high = (f"{100 * accuracy[key]:.2f}" for key in ("value", "low", "high"))
