@@ -15,7 +15,7 @@ help:  ## list the targets
 demo: $(READY)  ## set up, then train, evaluate, explain and export a first model (about 10 minutes)
 	$(BIN)/clearsight demo
 
-test: $(READY)  ## set up, then run the tests (under 5 minutes) and show their coverage
+test: $(READY)  ## set up, then run the tests (about 10 minutes on two cores) and show their coverage
 	$(PYTEST) -m "not slow" --cov=clearsight --cov-report=
 	@echo "coverage of clearsight: $$($(BIN)/coverage report --format=total) % of its lines"
 

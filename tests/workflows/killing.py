@@ -41,7 +41,7 @@ precision = "fp32"
 averaging = "ema"
 [[phases]]
 name = "head"
-trains = "head"
+trainable = "head"
 epochs = 4
 lr = 0.05
 [[phases]]
