@@ -122,7 +122,7 @@ def test_the_notebook_runs_from_top_to_bottom_and_restores_its_run(
     for _ in range(2):
         notebook = nbformat.read(NOTEBOOK, as_version=4)
         NotebookClient(
-            notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}
+            notebook, timeout=2400, resources={"metadata": {"path": str(tmp_path)}}
         ).execute()
         texts.append(text_of(notebook))
     assert "test accuracy" in texts[0]
