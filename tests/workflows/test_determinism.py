@@ -12,7 +12,6 @@ from clearsight.data.sources import load_images
 from clearsight.data.splits import split
 from clearsight.errors import DataNotFoundError
 from clearsight.runs import Run, create_run
-from clearsight.runtime.device import cpu_multiplies_bf16
 from clearsight.training.train import train_model
 
 DATA = os.environ.get("CLEARSIGHT_DATA")  # read here: fixtures take it away
@@ -49,9 +48,6 @@ def test_a_run_in_steps_repeats(tmp_path: Path, cifar10: ImageSet) -> None:
     assert written(trained(tmp_path / "b", config, cifar10)) == written(first)
 
 
-@pytest.mark.skipif(
-    not cpu_multiplies_bf16(), reason="eight seconds hold hardly a step on a CPU without bf16"
-)
 def test_the_resolved_recipe_of_a_budgeted_run_repeats_it(
     tmp_path: Path, cifar10: ImageSet
 ) -> None:
