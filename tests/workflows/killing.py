@@ -4,7 +4,8 @@
 
 A small run in two phases, one of them on cached features, is trained once undisturbed; then it is
 begun again and again, killed by SIGKILL after a random time, and resumed once. The processes are
-forks of this one, which has imported everything: they spend their time on the run.
+forks of this one, which has imported everything: they spend their time on the run. It must have
+computed nothing itself, for OpenMP's threads do not survive a fork, so it runs as a program.
 """
 
 import hashlib
@@ -187,8 +188,9 @@ def digest(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    bad = 0
-    for number, each in enumerate(kill_runs(int(sys.argv[1]), Path(sys.argv[2]).resolve()), 1):
+    bad, place = 0, Path(sys.argv[2]).resolve()
+    place.mkdir(parents=True, exist_ok=True)
+    for number, each in enumerate(kill_runs(int(sys.argv[1]), place), 1):
         bad += bool(each.faults)
         print(  # noqa: T201
             f"{number}: killed after {each.seconds:.1f} s with {len(each.reached)} files: "
@@ -196,3 +198,4 @@ if __name__ == "__main__":
             flush=True,
         )
     print(f"{bad} of {sys.argv[1]} were not finished by one --resume")  # noqa: T201
+    sys.exit(bad > 0)
