@@ -59,6 +59,10 @@ def test_the_next_writer_sweeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(time, "time", lambda: later)
     write_text(tmp_path / "b.txt", "b")
     assert names(tmp_path) == ["b.txt"]
+    # Once a process: listing a folder at each of many writes would take longer than they do.
+    left = leave(tmp_path / f".a.json.{DEAD}.tmp")
+    write_text(tmp_path / "c.txt", "c")
+    assert names(tmp_path) == [left.name, "b.txt", "c.txt"]
 
 
 def test_a_folder_is_held_by_one_until_it_dies(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Atomic files: each is written beside its path and renamed into place, whole or not at all.
 
-What a killed process leaves behind (`.name.PID.tmp`, `.name.old`) is removed by the next one that
-writes to the same folder.
+What a killed process leaves behind (`.name.PID.tmp`, `.name.old`) is removed by the next one, when
+it first writes to the same folder.
 """
 
 import csv
@@ -17,6 +17,7 @@ import stat
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +193,7 @@ def replacing(path: Path) -> Generator[Path]:
     try:
         with readable_os_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            sweep(path.parent)
+            _sweep_once(path.parent.resolve())
             yield temporary
             if temporary.is_dir() and path.exists():
                 # A folder can't be replaced in one step: the old one steps aside first, and
@@ -233,6 +234,12 @@ def sweep(folder: Path, idle: float = ABANDONED_SECONDS) -> None:
                     path.rename(path.with_name(aside[1]))
             elif temporary and not _lives(int(temporary[1])) and _idle_seconds(path) >= idle:
                 _remove(path)
+
+
+@cache
+def _sweep_once(folder: Path) -> None:
+    """`sweep`, at this process's first write: to list a folder at each would make many slow."""
+    sweep(folder)
 
 
 def missing_parents(path: Path) -> list[Path]:

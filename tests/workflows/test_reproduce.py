@@ -96,7 +96,8 @@ def test_other_weights_are_judged_by_the_interval(
 def test_other_data_are_refused(run: Run, tmp_path: Path) -> None:
     other = copied(run, tmp_path / "other")
     write_json(other / "split.json", read_json(run.split) | {"hash": "f" * 64})
-    with pytest.raises(DataError, match=r"another split than the recorded ffffffffffff…; name the data"):
+    words = "another split than the recorded ffffffffffff…; name the data"
+    with pytest.raises(DataError, match=words):
         reproduce(other, out=tmp_path / "again")
     assert not (tmp_path / "again").exists()
 
