@@ -184,3 +184,12 @@ def open_run(path: Path | str) -> Run:
         found = "no recipe.toml in it" if run.path.is_dir() else "no such folder"
         raise RunError(f"run {path}: {found}; `clearsight runs` lists the runs there are")
     return run
+
+
+def check_measured(run: Run) -> None:
+    """Raises `RunError` for a run that has no `evaluation.json` yet."""
+    if not run.evaluation.is_file():
+        raise RunError(
+            f"run {run.path}: it was not measured yet; finish it with "
+            f"`clearsight train --resume {run.path}`"
+        )

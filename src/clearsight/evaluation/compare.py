@@ -10,7 +10,7 @@ from clearsight.errors import RunError, UsageError
 from clearsight.evaluation.intervals import wilson
 from clearsight.evaluation.predictions import Predictions, read_predictions
 from clearsight.files import read_json
-from clearsight.runs import Run
+from clearsight.runs import Run, check_measured
 
 SIGNIFICANCE = 0.05
 CONFIDENCE = 0.95
@@ -205,11 +205,7 @@ def _counts(right_a: np.ndarray, right_b: np.ndarray) -> dict[str, Any]:
 
 def _measured(run: Run) -> tuple[dict[str, Any], Predictions]:
     """(what the run is, its predictions), which must be of the part the evaluation names."""
-    if not run.evaluation.is_file():
-        raise RunError(
-            f"run {run.path}: it was not measured yet; finish it with "
-            f"`clearsight train --resume {run.path}`"
-        )
+    check_measured(run)
     evaluation, config = read_json(run.evaluation), run.config()
     predictions = read_predictions(run.predictions)
     manifest = read_json(run.split)["parts"][evaluation["split"]]

@@ -15,9 +15,9 @@ from clearsight.evaluation.predictions import without_files
 from clearsight.files import read_json
 from clearsight.ledger import HARDWARE
 from clearsight.progress import SILENT, Progress
-from clearsight.runs import Run, open_run
+from clearsight.runs import Run, check_measured, open_run
 from clearsight.training.checkpoint import load_classifier, load_metadata
-from clearsight.workflows.loading import LoadedRun, check_measured, load_run
+from clearsight.workflows.loading import LoadedRun, load_run
 
 
 def export(

@@ -10,7 +10,7 @@ from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
 from clearsight.data.sources import load_images
 from clearsight.data.splits import Split, from_manifest
-from clearsight.errors import DataError, RunError
+from clearsight.errors import DataError
 from clearsight.files import read_json
 from clearsight.models.factory import input_size
 from clearsight.progress import SILENT, Progress
@@ -91,12 +91,3 @@ def load_data(
         progress=progress,
         on_corrupt=on_corrupt,
     )
-
-
-def check_measured(run: Run) -> None:
-    """Raises `RunError` for a run that has no `evaluation.json` yet."""
-    if not run.evaluation.is_file():
-        raise RunError(
-            f"run {run.path}: not measured yet; finish it with "
-            f"`clearsight train --resume {run.path}`"
-        )

@@ -10,11 +10,11 @@ from clearsight.bundle.format import MANIFEST, read_bundle
 from clearsight.config.parsing import parse
 from clearsight.config.schema import Config
 from clearsight.data.splits import has_hash, split
-from clearsight.errors import BundleError, DataError, FileError, RunError, first_line
+from clearsight.errors import BundleError, DataError, FileError, first_line
 from clearsight.files import read_csv, read_json
 from clearsight.ledger import HARDWARE, VERSIONS
 from clearsight.progress import SILENT, Progress
-from clearsight.runs import open_run
+from clearsight.runs import check_measured, open_run
 from clearsight.training.checkpoint import WEIGHTS
 from clearsight.workflows.evaluate import evaluate
 from clearsight.workflows.loading import load_data
@@ -95,11 +95,7 @@ def read_recorded(source: Path | str) -> Recorded:
     if (Path(source) / MANIFEST).is_file():
         return _from_bundle(source)
     run = open_run(source)
-    if not run.evaluation.is_file():
-        raise RunError(
-            f"run {source}: it was not measured, so there is nothing to compare with; "
-            f"finish it with `clearsight train --resume {source}`"
-        )
+    check_measured(run)
     return Recorded(
         config=run.config(),
         split_hash=read_json(run.split)["hash"],
