@@ -21,6 +21,7 @@ from clearsight.formats import SCHEMAS
 from clearsight.ledger import list_runs
 from clearsight.runs import Run, create_run
 from clearsight.tracking.numbers import facts, final_metrics
+from tests.edits import edited, paths_of
 
 QUICK = settings(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -51,28 +52,6 @@ odd = st.sampled_from(
     [..., None, True, 0, 1, -1, 0.5, 2.5, 10**30, 1e300, "", "x", "0.5", "a\0b", [], [0.5], [[]],
      {}, {"a": 1}, [{}]]
 ) | st.integers() | st.text(max_size=5)  # fmt: skip
-
-
-def paths_of(value: Any, path: tuple = ()) -> list[tuple]:
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    found = []
-    for key, inner in items:
-        found.append((*path, key))
-        if isinstance(inner, dict | list):
-            found += paths_of(inner, (*path, key))
-    return found
-
-
-def edited(content: Any, path: tuple, value: Any) -> Any:
-    content = copy.deepcopy(content)
-    here = content
-    for key in path[:-1]:
-        here = here[key]
-    if value is ...:
-        del here[path[-1]]
-    else:
-        here[path[-1]] = value
-    return content
 
 
 @pytest.fixture

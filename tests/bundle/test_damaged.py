@@ -26,6 +26,7 @@ from clearsight.bundle.format import (
 from clearsight.bundle.mlflow_flavor import write_model
 from clearsight.bundle.predict import load
 from clearsight.errors import BundleError, ClearsightError, UsageError
+from tests.edits import edited
 
 KEPT = Path(__file__).parent / "v1"
 MANIFEST = json.loads((KEPT / "bundle.json").read_text("utf-8"))
@@ -43,18 +44,6 @@ def paths_of(value: Any, path: tuple = ()) -> list[tuple]:
         items = list(enumerate(value))[:1]
     inner = [paths_of(each, (*path, key)) for key, each in items]
     return [*([path] if path else []), *(each for some in inner for each in some)]
-
-
-def edited(path: tuple, value: Any) -> dict[str, Any]:
-    manifest = copy.deepcopy(MANIFEST)
-    here: Any = manifest
-    for key in path[:-1]:
-        here = here[key]
-    if value is ...:
-        del here[path[-1]]
-    else:
-        here[path[-1]] = value
-    return manifest
 
 
 @pytest.fixture
@@ -103,7 +92,7 @@ odd = st.sampled_from(
 def test_any_edit_of_bundle_json_gives_a_bundle_or_one_sentence(
     folder: Path, path: tuple, value: Any
 ) -> None:
-    write_manifest(folder, edited(path, value))
+    write_manifest(folder, edited(MANIFEST, path, value))
     refusal(folder)
 
 
@@ -134,7 +123,7 @@ def test_any_edit_of_bundle_json_gives_a_bundle_or_one_sentence(
     ],
 )  # fmt: skip
 def test_wrong_keys_are_named(folder: Path, path: tuple, value: Any, message: str) -> None:
-    write_manifest(folder, edited(path, value))
+    write_manifest(folder, edited(MANIFEST, path, value))
     with pytest.raises(BundleError, match=message):
         use(folder)
 
@@ -199,7 +188,7 @@ def test_a_graph_with_other_inputs_is_refused(folder: Path) -> None:
             value.name = new if value.name == old else value.name
         (folder / "model.onnx").write_bytes(graph.SerializeToString())
         digest = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
-        write_manifest(folder, edited(("sha256", "model.onnx"), digest))
+        write_manifest(folder, edited(MANIFEST, ("sha256", "model.onnx"), digest))
         assert f"{new} tensor" in str(refusal(folder))
 
 

@@ -1,6 +1,5 @@
 """Checkpoints after any edit or damage: read, or refused in one sentence."""
 
-import copy
 import os
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from clearsight.training.checkpoint import (
 )
 from clearsight.training.optimizers import build_optimizers
 from clearsight.training.state import TrainState
+from tests.edits import edited, paths_of
 
 QUICK = settings(
     deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -70,28 +70,6 @@ def use(folder: Path) -> str | None:
     assert str(folder) in text
     assert "\n" not in text
     return text
-
-
-def paths_of(value: Any, path: tuple = ()) -> list[tuple]:
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    found = []
-    for key, inner in items:
-        found.append((*path, key))
-        if isinstance(inner, dict | list | tuple):
-            found += paths_of(inner, (*path, key))
-    return found
-
-
-def edited(content: Any, path: tuple, value: Any) -> Any:
-    content = copy.deepcopy(content)
-    here = content
-    for key in path[:-1]:
-        here = here[key]
-    if value is ...:
-        del here[path[-1]]
-    else:
-        here[path[-1]] = value
-    return content
 
 
 def test_a_checkpoint_as_it_was_saved_is_loaded(saved: tuple[Path, dict[str, Any]]) -> None:
