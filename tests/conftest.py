@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from clearsight.data.images import ImageSet, content_ids
 from clearsight.data.records import Records
@@ -49,3 +50,11 @@ def make_images(n: int, size: int = 32, classes: int = 3, seed: int = 0) -> Imag
 def stacked(records: Records) -> np.ndarray:
     """The pixels of records that hold arrays of one shape, in one array."""
     return np.stack([np.asarray(image) for image in records.images])
+
+
+def fill(folder: Path, *names: str) -> None:
+    """Small images of those names in `folder`, each of another grey."""
+    for value, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4), value).save(path)

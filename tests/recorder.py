@@ -22,3 +22,8 @@ class Recorder(Silent):
         self.totals[name] = total
         self.steps[name] = []
         yield self.steps[name].append
+
+    @property
+    def tasks(self) -> dict[str, list[float]]:
+        """[done, total] of each task, by name."""
+        return {name: [sum(self.steps[name]), total] for name, total in self.totals.items()}

@@ -1,35 +1,22 @@
 """Fixtures of the data tests."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
-
+import numpy as np
 import pytest
 
-from clearsight.progress import Advance, EpochRow
-
-
-class Recorder:
-    """A `Progress` that adds up the steps of each task: `tasks` holds [done, total] by name."""
-
-    def __init__(self) -> None:
-        self.tasks: dict[str, list[float]] = {}
-
-    def say(self, text: str) -> None:
-        pass
-
-    @contextmanager
-    def task(self, name: str, total: float, *, unit: str = "") -> Generator[Advance]:
-        self.tasks[name] = [0, total]
-
-        def advance(count: float) -> None:
-            self.tasks[name][0] += count
-
-        yield advance
-
-    def epoch(self, row: EpochRow) -> None:
-        pass
+from clearsight.data.images import ImageSet, content_ids
+from tests.recorder import Recorder
 
 
 @pytest.fixture
 def recorder() -> Recorder:
     return Recorder()
+
+
+@pytest.fixture(scope="module")
+def pets() -> ImageSet:
+    """20 noise images of 4 px, of the classes cat and dog by turns."""
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), np.uint8)
+    return ImageSet(
+        images=pixels, labels=np.arange(20) % 2, classes=("cat", "dog"), ids=content_ids(pixels),
+        parts=np.full(20, ""), name="pets",
+    )  # fmt: skip

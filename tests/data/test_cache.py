@@ -16,7 +16,7 @@ from clearsight.data.cache import cached
 from clearsight.data.images import ImageSet, content_id
 from clearsight.data.records import Records, Source
 from clearsight.errors import DataError
-from tests.data.conftest import Recorder
+from tests.recorder import Recorder
 
 
 class Reads:

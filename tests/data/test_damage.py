@@ -19,7 +19,7 @@ from PIL import Image
 from clearsight.config.schema import DataConfig
 from clearsight.data.archives import unpickle
 from clearsight.data.arrays import npz_source
-from clearsight.data.images import ImageSet, content_ids
+from clearsight.data.images import ImageSet
 from clearsight.data.parquet import parquet_source
 from clearsight.data.sources import open_path
 from clearsight.data.splits import Split, from_manifest, manifest, split
@@ -147,19 +147,10 @@ def test_parquet_of_odd_metadata(tmp_path: Path, names: object) -> None:
         read_only_errors_of_the_project(lambda: parquet_source([path], "set").read())
 
 
-@pytest.fixture(scope="module")
-def images() -> ImageSet:
-    pixels = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), np.uint8)
-    return ImageSet(
-        images=pixels, labels=np.arange(20) % 2, classes=("cat", "dog"), ids=content_ids(pixels),
-        parts=np.full(20, ""), name="pets",
-    )  # fmt: skip
-
-
 @bounded
 @given(st.data())
-def test_edited_manifest(images: ImageSet, data: st.DataObject) -> None:
-    kept = manifest(images, split(images, DataConfig()), DataConfig())
+def test_edited_manifest(pets: ImageSet, data: st.DataObject) -> None:
+    kept = manifest(pets, split(pets, DataConfig()), DataConfig())
     changed = copy.deepcopy(kept)
     table: Any = changed
     while True:
@@ -171,7 +162,7 @@ def test_edited_manifest(images: ImageSet, data: st.DataObject) -> None:
     table[data.draw(st.one_of(st.just(key), st.text(max_size=5)))] = data.draw(json_values)
 
     def read() -> Split:
-        return from_manifest(images, changed)
+        return from_manifest(pets, changed)
 
     information = {"size": kept["size"], "fit": kept["fit"]}  # what the hash leaves out
     if changed | information == kept:
@@ -184,9 +175,9 @@ def test_edited_manifest(images: ImageSet, data: st.DataObject) -> None:
 
 @bounded
 @given(json_values)
-def test_anything_for_a_manifest(images: ImageSet, value: Any) -> None:
+def test_anything_for_a_manifest(pets: ImageSet, value: Any) -> None:
     with pytest.raises(ClearsightError):
-        from_manifest(images, value)
+        from_manifest(pets, value)
 
 
 @bounded

@@ -12,7 +12,7 @@ import pytest
 
 from clearsight.data.download import download
 from clearsight.errors import DataNotFoundError
-from tests.data.conftest import Recorder
+from tests.recorder import Recorder
 
 CONTENT = bytes(range(256)) * 4000
 MD5 = hashlib.md5(CONTENT).hexdigest()

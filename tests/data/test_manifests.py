@@ -3,28 +3,18 @@
 import copy
 from typing import Any
 
-import numpy as np
 import pytest
 
 from clearsight.config.schema import DataConfig
-from clearsight.data.images import ImageSet, content_ids
+from clearsight.data.images import ImageSet
 from clearsight.data.manifests import check_manifest
 from clearsight.data.splits import from_manifest, manifest, split
 from clearsight.errors import DataError
 
 
-@pytest.fixture(scope="module")
-def images() -> ImageSet:
-    pixels = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), np.uint8)
-    return ImageSet(
-        images=pixels, labels=np.arange(20) % 2, classes=("cat", "dog"), ids=content_ids(pixels),
-        parts=np.full(20, ""), name="pets",
-    )  # fmt: skip
-
-
 @pytest.fixture
-def kept(images: ImageSet) -> dict[str, Any]:
-    return manifest(images, split(images, DataConfig()), DataConfig())
+def kept(pets: ImageSet) -> dict[str, Any]:
+    return manifest(pets, split(pets, DataConfig()), DataConfig())
 
 
 def keys(table: dict[str, Any], above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -45,7 +35,7 @@ def deep(levels: int) -> list[Any]:
     return value
 
 
-def test_every_key_may_miss_and_is_named(images: ImageSet, kept: dict[str, Any]) -> None:
+def test_every_key_may_miss_and_is_named(pets: ImageSet, kept: dict[str, Any]) -> None:
     every = keys(kept)
     assert ("parts", "test", "ids") in every
     assert ("counts", "train", "cat") in every
@@ -53,20 +43,20 @@ def test_every_key_may_miss_and_is_named(images: ImageSet, kept: dict[str, Any])
         changed = copy.deepcopy(kept)
         del holder(changed, key)[key[-1]]
         with pytest.raises(DataError, match=rf"split manifest: {'.'.join(key)}: found nothing"):
-            from_manifest(images, changed)
+            from_manifest(pets, changed)
 
 
 @pytest.mark.parametrize(
     "value", [True, -1, 1.5, "x" * 10_000, [1.5], ["a", "a"], {"a": 1}, float("nan"), deep(100_000)]
 )
 def test_every_key_of_another_type_is_named(
-    images: ImageSet, kept: dict[str, Any], value: object
+    pets: ImageSet, kept: dict[str, Any], value: object
 ) -> None:
     for key in keys(kept):
         changed = copy.deepcopy(kept)
         holder(changed, key)[key[-1]] = value
         with pytest.raises(DataError) as caught:
-            from_manifest(images, changed)
+            from_manifest(pets, changed)
         assert len(str(caught.value)) < 500
         assert str(caught.value).isprintable()
 

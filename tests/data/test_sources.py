@@ -18,7 +18,7 @@ from clearsight.data.images import ImageSet
 from clearsight.data.sources import find_source, load_images, search_path
 from clearsight.data.splits import split
 from clearsight.errors import DataError, DataNotFoundError
-from tests.data.conftest import Recorder
+from tests.recorder import Recorder
 
 
 @pytest.fixture(autouse=True)
