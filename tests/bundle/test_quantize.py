@@ -26,12 +26,12 @@ from clearsight.files import read_json
 from clearsight.models.classifier import Classifier
 from clearsight.models.factory import build
 from clearsight.models.preprocess import Preprocess
-from clearsight.progress import Silent
 from clearsight.runs import Run
 from clearsight.workflows.export import _for_int8
 from clearsight.workflows.export import export as export_run
 from clearsight.workflows.loading import load_run
 from clearsight.workflows.train import train
+from tests.recorder import Recorder
 
 CLASSES = ("red", "green", "blue")
 BLACK = np.zeros((20, 24, 24, 3), np.uint8)
@@ -243,14 +243,6 @@ def test_ranges_taken_from_black_images_are_refused_and_the_older_bundle_stays(
     assert list(bundle.parent.iterdir()) == [bundle]
 
 
-class Listener(Silent):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-
 def image_set(n: int) -> ImageSet:
     pixels, labels = colours(n, 4)
     return ImageSet(
@@ -271,7 +263,7 @@ def run_on(images: ImageSet, out: Path, *, validation: float, epochs: int) -> Ru
 
 
 def test_a_run_is_calibrated_on_training_images_and_judged_on_validation(tmp_path: Path) -> None:
-    images, screen = image_set(120), Listener()
+    images, screen = image_set(120), Recorder()
     run = run_on(images, tmp_path / "run", validation=0.2, epochs=3)
     ids = {name: part["ids"] for name, part in read_json(run.split)["parts"].items()}
     using = _for_int8(load_run(run, images=images))

@@ -9,10 +9,10 @@ import pytest
 
 from clearsight.config.recipes import load_recipe
 from clearsight.files import write_csv, write_json
-from clearsight.progress import Silent
 from clearsight.runs import Run, create_run
 from clearsight.tracking.numbers import Seeds
 from clearsight.tracking.tracker import tracked
+from tests.recorder import Recorder
 
 ENVIRONMENT = {
     "clearsight": "0.1.0",
@@ -32,19 +32,9 @@ EVALUATION: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Lines(Silent):
-    """A `Progress` that keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-
 @pytest.fixture
-def screen() -> Lines:
-    return Lines()
+def screen() -> Recorder:
+    return Recorder()
 
 
 @pytest.fixture
@@ -80,7 +70,7 @@ def new_run() -> Callable[..., Run]:
 
 
 @pytest.fixture
-def follow(screen: Lines, row: Callable[[int], dict[str, Any]]) -> Callable[..., None]:
+def follow(screen: Recorder, row: Callable[[int], dict[str, Any]]) -> Callable[..., None]:
     """Follows a run through epochs; `between(epoch)` is called before each of them."""
 
     def go(

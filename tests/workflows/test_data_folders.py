@@ -10,18 +10,10 @@ from clearsight.config.parsing import parse
 from clearsight.config.schema import Config
 from clearsight.errors import ConfigError
 from clearsight.files import read_json
-from clearsight.progress import Silent
 from clearsight.workflows.audit import audit
 from clearsight.workflows.evaluate import evaluate
 from clearsight.workflows.train import train
-
-
-class Listener(Silent):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
+from tests.recorder import Recorder
 
 
 def draw(folder: Path, **counts: int) -> Path:
@@ -51,23 +43,23 @@ def recipe(source: Path, **data: object) -> Config:
 def test_runs_inside_the_data_change_nothing(tmp_path: Path) -> None:
     data = draw(tmp_path / "pets", cat=20, dog=20)
     first = train(recipe(data), out=data / "runs" / "first")
-    listener = Listener()
+    listener = Recorder()
     second = train(recipe(data), out=data / "second", progress=listener)
     assert read_json(second.split) == read_json(first.split)
     # The folder of the run that reads the data is there as well by then.
-    assert "data: left out (written by clearsight): runs/, second" in listener.said
+    assert "data: left out (written by clearsight): runs/, second" in listener.lines
     assert evaluate(second)["n"] == 4
 
 
 def test_a_rare_class_is_trained_on_and_said(tmp_path: Path) -> None:
     data = draw(tmp_path / "pets", cat=20, dog=20, fox=1)
-    listener = Listener()
+    listener = Recorder()
     run = train(recipe(data), out=tmp_path / "run", progress=listener)
     note = (
         "data: 1 of 3 classes have no images in validation and test and are not measured there: "
         "'fox' (1 in train)"
     )
-    assert note in listener.said
+    assert note in listener.lines
     assert [row["support"] for row in read_json(run.evaluation)["per_class"]] == [2, 2, 0]
     assert evaluate(run)["n"] == 4
 

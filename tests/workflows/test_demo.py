@@ -11,17 +11,9 @@ from clearsight.config.schema import Config
 from clearsight.data import sources
 from clearsight.errors import ConfigError, DataNotFoundError
 from clearsight.files import read_json
-from clearsight.progress import Silent
 from clearsight.workflows import demo as demonstration
 from clearsight.workflows.demo import demo
-
-
-class Lines(Silent):
-    def __init__(self) -> None:
-        self.text: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.text.append(text)
+from tests.recorder import Recorder
 
 
 def unreachable(*_: object, **__: object) -> None:
@@ -39,9 +31,9 @@ def test_without_cifar10_the_demo_runs_on_digits_and_says_why(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sources, "fetch", unreachable)
     monkeypatch.setattr(demonstration, "load_recipe", shortened)
-    screen = Lines()
+    screen = Recorder()
     run = demo(budget=1.0, data_dir=tmp_path / "absent", out=tmp_path / "run", progress=screen)
-    assert screen.text[:2] == [
+    assert screen.lines[:2] == [
         "CIFAR-10 is not on this machine, and https://example.org/x.tar.gz can't be had "
         "(no network).",
         "This demo runs on the handwritten digits of scikit-learn (8 × 8) instead.",

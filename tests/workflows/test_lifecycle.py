@@ -22,7 +22,6 @@ from clearsight.data.images import ImageSet
 from clearsight.errors import DataError, FileError, RunError, TrainingError
 from clearsight.files import read_json, write_text
 from clearsight.ledger import record
-from clearsight.progress import Silent
 from clearsight.runs import Run, at_work, is_at_work, open_run
 from clearsight.workflows import results
 from clearsight.workflows.evaluate import evaluate
@@ -31,14 +30,7 @@ from clearsight.workflows.export import export
 from clearsight.workflows.results import missing
 from clearsight.workflows.train import resume, train
 from tests.conftest import make_images
-
-
-class Lines(Silent):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
+from tests.recorder import Recorder
 
 
 def recipe(source: Path | str, **tables: Any) -> Config:
@@ -140,7 +132,7 @@ def test_what_a_killed_process_left_is_swept(run: Run) -> None:
 def test_a_run_that_was_evaluated_half_way_is_trained_to_its_end(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Interrupting(Lines):
+    class Interrupting(Recorder):
         def epoch(self, row: object) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -148,7 +140,7 @@ def test_a_run_that_was_evaluated_half_way_is_trained_to_its_end(
     config = recipe(home / "data" / "bands.npz")
     with pytest.raises(KeyboardInterrupt, match="the run is kept, resume it with"):
         train(config, out=tmp_path / "run", progress=Interrupting())
-    listener = Lines()
+    listener = Recorder()
     evaluate(tmp_path / "run", progress=listener)
     assert "its training has not finished" in listener.lines[-1]
     run = resume(tmp_path / "run")
@@ -182,7 +174,7 @@ def test_ctrl_c_after_training_keeps_the_run_and_says_how_to_resume(
 def test_an_error_after_an_epoch_keeps_the_run(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Failing(Lines):
+    class Failing(Recorder):
         def task(self, name: str, total: float, **settings: Any) -> Any:
             if name.startswith("measuring"):
                 raise TrainingError("the disk is gone")
@@ -273,7 +265,7 @@ def test_images_given_by_python_are_enough_for_every_step(tmp_path: Path) -> Non
     images = make_images(90, size=16)
     config = replace(recipe("cifar10"), evaluation=parse(Config, {}).evaluation)
     config = replace(config, evaluation=replace(config.evaluation, target=0.65))
-    listener = Lines()
+    listener = Recorder()
     run = train(config, out=str(tmp_path / "run"), images=images, progress=listener)
     assert any(line.startswith("the target of 65 % is left out") for line in listener.lines)
     before = evaluate(str(run.path), images=images)
@@ -315,7 +307,7 @@ def test_the_name_is_reserved_before_the_images_are_decoded(
     config = recipe(save_images(tmp_path / "data" / "new.npz", make_images(90, size=16)))
     second: list[Path] = []
 
-    class Decoding(Lines):
+    class Decoding(Recorder):
         def task(self, name: str, total: float, **settings: Any) -> Any:
             if not second:
                 second.append(train(config).path)
@@ -370,7 +362,7 @@ def test_test_images_that_are_training_images_are_said(
     pixels[90:93] = pixels[0:3]  # three of the twelve test images, one of each class
     parts = ["train"] * 84 + ["test"] * 12
     data = save_images(tmp_path / "copied.npz", replace(images, images=pixels), parts)
-    listener = Lines()
+    listener = Recorder()
     run = train(recipe(data), out=tmp_path / "run", progress=listener)
     assert any(
         line.startswith("warning: 3 of 12 images to measure on are copies of training images")

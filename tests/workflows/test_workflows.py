@@ -30,6 +30,7 @@ from clearsight.workflows.explain import explain
 from clearsight.workflows.export import export
 from clearsight.workflows.loading import load_data, load_run
 from clearsight.workflows.train import resume, train
+from tests.recorder import Recorder
 
 FIGURES = {
     "sample_images", "class_distribution", "augmentation_examples", "training_curves",
@@ -39,15 +40,12 @@ FIGURES = {
 DIVERGING = {"epochs": 1, "lr": 1e4, "weight_decay": 1e3, "schedule": "constant"}
 
 
-class Listener(Silent):
-    """Keeps the lines it is told, and presses Ctrl-C after the first epoch if asked to."""
+class Listener(Recorder):
+    """Presses Ctrl-C after the first epoch if asked to."""
 
     def __init__(self, *, interrupt: bool = False) -> None:
-        self.lines: list[str] = []
+        super().__init__()
         self.interrupt = interrupt
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
     def epoch(self, row: object) -> None:
         if self.interrupt:
