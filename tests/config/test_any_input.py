@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import tomli_w
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from clearsight.config.describe import settings as described
@@ -61,6 +61,9 @@ def test_a_number_of_thousands_of_digits_is_refused_without_being_printed() -> N
 
 @QUICK
 @given(st.text(max_size=40) | st.sampled_from([*FLAGS, "phases.1.lr", "phases.²", "a" * 9999]))
+@example(".\n")
+@example("phases.\n.lr")
+@example("model.size.\n")
 def test_any_name_of_an_override_is_known_or_refused(name: str) -> None:
     loaded = load("digits", {name: "1"})
     assert not isinstance(loaded, str) or loaded.startswith("--")

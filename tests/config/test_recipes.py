@@ -203,3 +203,20 @@ def test_a_setting_under_both_names_is_refused(tmp_path: Path) -> None:
 def test_a_mistake_under_a_former_name_is_told_by_that_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"phases\.0\.shrink: found 3\.0, expected from 0\.5"):
         load_recipe(write(tmp_path / "a.toml", "[[phases]]\nshrink = 3"))
+
+
+def test_a_target_belongs_to_its_recipe_s_data_and_is_said_to_be_left_out_elsewhere() -> None:
+    said = Recorder()
+    assert load_recipe("digits", {"data": "pets"}, progress=said).evaluation.target is None
+    (line,) = said.lines
+    assert line.startswith("the recipe's target of 98 % is left out")
+    for overrides in ({"data": "/elsewhere/digits"}, {"data.seed": 3}):
+        assert load_recipe("digits", overrides, progress=said).evaluation.target == 0.98
+    own = load_recipe("digits", {"data": "pets", "evaluation.target": 0.5}, progress=said)
+    assert own.evaluation.target == 0.5
+    assert len(said.lines) == 1
+
+
+def test_a_mistaken_table_is_named_also_where_the_target_is_left_out() -> None:
+    with pytest.raises(ConfigError, match=r"^--evaluation"):
+        load_recipe("digits", {"data": "pets", "evaluation": "5"})

@@ -82,7 +82,7 @@ def test_gives_up_when_there_is_no_answer(tmp_path: Path) -> None:
         start = time.monotonic()
         with pytest.raises(DataNotFoundError, match=r"no answer within 0\.3 seconds|timed out"):
             download(url, tmp_path / "file", MD5, patience=0.3)
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 5
 
 
 def test_says_that_nobody_listens(tmp_path: Path) -> None:

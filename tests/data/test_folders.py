@@ -293,6 +293,7 @@ def test_folders_deeper_than_the_recursion_limit_are_walked(tmp_path: Path) -> N
     assert len(source.read().labels) == 2
 
 
+@pytest.mark.slow  # timed, so without the cost of measuring coverage
 def test_sixty_thousand_files_are_listed_in_seconds(tmp_path: Path) -> None:
     for k in range(10):
         folder = tmp_path / str(k)

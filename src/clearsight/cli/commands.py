@@ -123,12 +123,6 @@ def train(
     from clearsight.workflows.train import train
 
     finished, group = [], seeds_of(config, seeds)
-    target = load_recipe(recipe).evaluation.target
-    if target is not None and config.evaluation.target is None:
-        progress.say(
-            f"the recipe's target of {100 * target:g} % is left out: it belongs to its own data; "
-            "set one with --evaluation.target"
-        )
     for number in range(config.training.seed, config.training.seed + seeds):
         training = dataclasses.replace(config.training, seed=number)
         run = train(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.config.parsing import did_you_mean, former_names, parse
-from clearsight.config.schema import Config, DataConfig
+from clearsight.config.schema import Config
 from clearsight.errors import ConfigError, FileError, first_line, shown
 from clearsight.files import read_text
 from clearsight.progress import SILENT, Progress
@@ -36,7 +36,7 @@ def load_recipe(
     `overrides` maps dotted names to values, as text or typed: `{"phases.0.epochs": "3"}`;
     `"data"` alone means `"data.source"`. A target belongs to recipe and source: where the source is
     overridden by another it is left out, unless it is overridden as well. `progress` is told of
-    settings under a former name. Raises `ConfigError`.
+    that, and of settings under a former name. Raises `ConfigError`.
     """
     path = _find(recipe)
     table = _read(path)
@@ -46,19 +46,24 @@ def load_recipe(
     config = parse(Config, table, path.name, SILENT if overrides else progress)
     if not overrides:
         return config
+    source = overrides.get("data.source", overrides.get("data", config.data.source))
+    # By the last part of the name: data that only moved are the same.
+    foreign = Path(str(source)).name != Path(config.data.source).name
+    target = config.evaluation.target
+    if foreign and target is not None and "evaluation.target" not in overrides:
+        del table["evaluation"]["target"]
+        progress.say(
+            f"the recipe's target of {100 * target:g} % is left out: it belongs to its own data; "
+            "set one with --evaluation.target"
+        )
     # The file alone is right, so that what follows are mistakes of the overrides.
     for name, value in overrides.items():
         _override(table, "data.source" if name == "data" else name, value)
-    if (
-        "evaluation.target" not in overrides
-        and _source_name(table) != Path(config.data.source).name
-    ):
-        table.get("evaluation", {}).pop("target", None)
     try:
         return parse(Config, table, progress=progress)
     except ConfigError as error:
         name, colon, problem = str(error).partition(":")
-        given = (each for each in overrides if f"{each}.".startswith(f"{name}."))
+        given = (each for each in map(_printable, overrides) if f"{each}.".startswith(f"{name}."))
         raise ConfigError(f"--{next(given, name)}{colon}{problem}") from None
 
 
@@ -132,22 +137,23 @@ def recipe_hash(config: Config) -> str:
 def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
     """Put `value` into the raw table at a dotted name; lists take an index (`phases.0.lr`)."""
     *parents, last = dotted.split(".")
+    named = f"--{_printable(dotted)}"
     here: Any = table
     for depth, part in enumerate(parents):
         if isinstance(here, list):
             if part not in map(str, range(len(here))):
                 raise ConfigError(
-                    f"--{dotted}: the recipe has {len(here)} phase{'s' * (len(here) != 1)}, "
+                    f"{named}: the recipe has {len(here)} phase{'s' * (len(here) != 1)}, "
                     f"numbered from 0; found {shown(part)}"
                 )
             here = here[int(part)]
         elif isinstance(here, dict):
             here = here.setdefault(part, [{}] if part == "phases" and depth == 0 else {})
     if isinstance(here, list):
-        raise ConfigError(f"--{dotted}: name a field of the phase, as in --phases.0.epochs")
+        raise ConfigError(f"{named}: name a field of the phase, as in --phases.0.epochs")
     if not isinstance(here, dict):
-        name = ".".join(parents)
-        raise ConfigError(f"--{dotted}: {name} has no settings of its own; leave out {last!r}")
+        parent = _printable(".".join(parents))
+        raise ConfigError(f"{named}: {parent} has no settings of its own; leave out {shown(last)}")
     for former, present in _renamed_in(parents).items():
         if last in (former, present):  # it replaces what the recipe says under the other name
             here.pop(former, None)
@@ -155,16 +161,16 @@ def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
     here[last] = value
 
 
+def _printable(name: str) -> str:
+    """A setting's name as errors show it: one from outside may hold a line break."""
+    return shown(name)[1:-1]
+
+
 def _renamed_in(parents: list[str]) -> dict[str, str]:
     """Former → present names in the table at a dotted name, such as `phases.0`."""
     kind = typing.get_type_hints(Config).get(parents[0]) if parents else None
     kind = next(iter(typing.get_args(kind)), kind)  # tuple[PhaseConfig, ...]
     return former_names(kind) if dataclasses.is_dataclass(kind) else {}
-
-
-def _source_name(table: Mapping[str, Any]) -> str:
-    """The last part of the source in a raw table: data that only moved are the same."""
-    return Path(str(table.get("data", {}).get("source", DataConfig().source))).name
 
 
 def _own_values(config: Any) -> dict[str, Any]:
