@@ -130,7 +130,7 @@ def test_unfinished_repeated_or_missing_runs_and_bad_names_are_refused(tmp_path:
     with pytest.raises(UsageError, match=r"--name: found '\.\./x'"):
         record([run], "../x", tmp_path)
     run.evaluation.unlink()
-    with pytest.raises(RunError, match=r"found no evaluation\.json.*--resume"):
+    with pytest.raises(RunError, match=r"was not measured yet.*--resume"):
         record([run], "x", tmp_path)
 
 

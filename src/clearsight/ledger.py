@@ -16,7 +16,7 @@ from clearsight.config.schema import Config
 from clearsight.config.tables import differences
 from clearsight.errors import ClearsightError, RunError, UsageError
 from clearsight.files import as_json, file_digest, parse_json, read_json, read_text, write_json
-from clearsight.runs import Run, is_at_work, open_run
+from clearsight.runs import Run, check_measured, is_at_work, open_run
 from clearsight.training.recorded import check_recipe
 
 RESULTS = Path("results")
@@ -162,7 +162,8 @@ def _overview(run: Run) -> dict[str, Any]:
 def _facts(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
     """(what is this run's own, what all recorded runs must share)."""
     open_run(run.path)
-    for path in (run.evaluation, run.environment, run.split):
+    check_measured(run)
+    for path in (run.environment, run.split):
         if not path.is_file():
             raise RunError(
                 f"run {run.path}: found no {path.name}, so nothing to record; "

@@ -19,10 +19,12 @@ def test_files_folders_and_stdin_in_the_order_given(tmp_path: Path) -> None:
     assert names == ["first.png", *inside, "x.png", "y z.png"]
 
 
-def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_named_in_its_place_and_the_rest_goes_on(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(DataError, match="found no images"):
-        list(image_names([str(tmp_path)], io.StringIO(), io.StringIO()))
+    stderr = io.StringIO()
+    names = list(image_names(["a.png", str(tmp_path), "b.png"], io.StringIO(), stderr))
+    assert names == ["a.png", str(tmp_path), "b.png"]
+    assert stderr.getvalue() == f"{tmp_path}: passed over 1 other file (.txt)\n"
 
 
 def test_stdin_without_names_is_refused() -> None:
@@ -64,8 +66,9 @@ def test_a_folder_of_images_alone_says_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_of_unsupported_images_says_which(tmp_path: Path) -> None:
     (tmp_path / "a.heic").touch()
-    with pytest.raises(DataError, match=r"no images in it, but 1 image of .* \(\.heic\)"):
-        list(image_names([str(tmp_path)], io.StringIO(), io.StringIO()))
+    stderr = io.StringIO()
+    assert list(image_names([str(tmp_path)], io.StringIO(), stderr)) == [str(tmp_path)]
+    assert "1 image of unsupported format (.heic)" in stderr.getvalue()
 
 
 def test_names_on_stdin_in_any_bytes_and_after_a_byte_order_mark() -> None:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from clearsight.cli.terminal import TerminalProgress, clock, folded
+from clearsight.cli.terminal import TerminalProgress, folded
 
 ROW = {
     "phase": "train", "epoch": 3, "epochs": 12, "lr": 0.24, "train_loss": 1.2345,
@@ -124,10 +124,3 @@ def test_long_lines_are_folded_between_words_on_a_terminal_only(
         "  and in another place",
     ]
     assert folded("two    columns", terminal) == ["two    columns"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0:00"), (65.4, "1:05"), (3600, "1:00:00"), (-2, "0:00")]
-)
-def test_clock(seconds: float, text: str) -> None:
-    assert clock(seconds) == text

@@ -5,6 +5,7 @@ from typing import Any
 
 from clearsight.evaluation.copies import copies_sentence
 from clearsight.evaluation.verdict import target_verdict
+from clearsight.wording import percent
 
 PYTHON = """\
 import clearsight
@@ -104,7 +105,7 @@ def _measured(metrics: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
         if copies := copies_sentence(metrics):
             lines += [f"**Warning:** {copies}.", ""]
         if verdict := target_verdict(metrics):
-            target = f"{100 * metrics['target']:.2f} %"
+            target = percent(metrics["target"])
             lines += [f"The target of {target} is {verdict.sentence}.", ""]
     else:
         lines += ["Its accuracy was not measured.", "", ""]
@@ -127,7 +128,7 @@ def _int8(int8: Mapping[str, Any] | None) -> str:
 
 def _accuracy(name: str, accuracy: Mapping[str, float], n: int) -> str:
     low, high = (f"{100 * accuracy[end]:.2f}" for end in ("low", "high"))
-    return f"| {name} | {100 * accuracy['value']:.2f} % | {low} to {high} % | {n:,} |"
+    return f"| {name} | {percent(accuracy['value'])} | {low} to {high} % | {n:,} |"
 
 
 def _limits(metrics: Mapping[str, Any], classes: list[str], data: str | None) -> str:

@@ -18,6 +18,7 @@ from clearsight.bundle.format import INT8, ONNX
 from clearsight.errors import BundleError
 from clearsight.evaluation.intervals import accuracy_interval
 from clearsight.progress import SILENT, Progress
+from clearsight.wording import percent
 
 # By so much, as a fraction of the validation images, accuracy may fall.
 ALLOWED_FALL = 0.005
@@ -119,7 +120,7 @@ def judge(labels: np.ndarray, by_fp32: np.ndarray, by_int8: np.ndarray) -> dict[
     right, right_fp32 = (int((found == labels).sum()) for found in (by_int8, by_fp32))
     difference = (right - right_fp32) / n
     if difference < -ALLOWED_FALL:
-        before, after = (f"{100 * count / n:.2f} %" for count in (right_fp32, right))
+        before, after = (percent(count / n) for count in (right_fp32, right))
         raise BundleError(
             f"{INT8}: validation accuracy falls from {before} in fp32 to {after} in int8 "
             f"(n = {n:,}), by more than {100 * ALLOWED_FALL:g} points; nothing was written; "

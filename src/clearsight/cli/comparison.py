@@ -10,7 +10,6 @@ from clearsight.cli.encoding import one_line
 from clearsight.cli.options import DataDir, Json
 from clearsight.cli.output import (
     interval,
-    percent,
     shorten,
     show_json,
     show_lines,
@@ -18,7 +17,8 @@ from clearsight.cli.output import (
     show_text,
 )
 from clearsight.cli.registry import bundle_folder
-from clearsight.cli.terminal import TerminalProgress, clock
+from clearsight.cli.terminal import TerminalProgress
+from clearsight.wording import clock, percent
 
 CLASSES_SHOWN = 20
 

@@ -15,9 +15,9 @@ def image_names(words: Sequence[str], stdin: TextIO, stderr: TextIO) -> Iterator
     """The files that `words` name: files as they are, the images in folders, `-` for stdin's lines.
 
     Folders are searched with their subfolders in the order of names; what they hold besides images
-    is passed over, and a line on `stderr` says how many of which kind. Raises `UsageError` for a
-    word that looks like an option, `DataError` for a folder without images and for stdin without
-    names.
+    is passed over, and a line on `stderr` says how many of which kind. A folder without images is
+    given by its own name, as a file that can't be used is, so that it does not end the rest. Raises
+    `UsageError` for a word that looks like an option, `DataError` for stdin without names.
     """
     for word in words:
         if word.startswith("-") and word != "-":
@@ -53,13 +53,9 @@ def _in_folder(folder: Path, stderr: TextIO) -> Iterator[str]:
     for file, _ in walk(folder, "", passed):
         found = True
         yield str(folder / file)
-    counted = ", ".join(_counts(passed))
     if not found:
-        raise DataError(
-            f"{printable(folder)}: found no images in it{counted and f', but {counted}'}; "
-            "name a folder with PNG or JPEG files"
-        )
-    if counted:
+        yield str(folder)
+    if counted := ", ".join(_counts(passed)):
         print(f"{printable(folder)}: passed over {counted}", file=stderr)
 
 

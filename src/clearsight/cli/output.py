@@ -12,7 +12,8 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from clearsight.cli.encoding import encodable, one_line
-from clearsight.cli.terminal import clock, folded
+from clearsight.cli.terminal import folded
+from clearsight.wording import clock, percent
 
 if TYPE_CHECKING:  # `clearsight --help` shall be quick
     from clearsight.bundle.predict import Failure, Prediction
@@ -372,11 +373,6 @@ def shorten(text: str, length: int) -> str:
     """`text` on one line of `length` characters at most."""
     text = one_line(text)
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def percent(fraction: float | None) -> str:
-    """`94.06 %`, or a dash where there is none."""
-    return "–" if fraction is None else f"{100 * fraction:.2f} %"
 
 
 def interval(accuracy: Mapping[str, float] | None) -> str:

@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 
 from clearsight.cli import output
 from clearsight.cli.options import Json
+from clearsight.wording import percent
 
 if TYPE_CHECKING:
     from clearsight.bundle.registry import Version
@@ -155,7 +156,7 @@ def _ends(version: "Version") -> dict[str, float]:
 
 def _accuracy(version: "Version") -> str:
     value = version.tags.get("accuracy.value")
-    return output.percent(float(value) if value else None)
+    return percent(float(value) if value else None)
 
 
 def _added(version: "Version") -> str:

@@ -9,6 +9,7 @@ from textwrap import wrap
 from typing import Any, TextIO
 
 from clearsight.progress import Advance, EpochRow
+from clearsight.wording import clock
 
 # Shorter than 80 columns, the usual width of a terminal.
 _HEADER = (
@@ -94,13 +95,6 @@ def folded(text: str, stream: TextIO) -> list[str]:
     return wrap(
         text, width - 1, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
-
-
-def clock(seconds: float) -> str:
-    """A duration as `m:ss`, from an hour on `h:mm:ss`."""
-    minutes, rest = divmod(round(max(0.0, seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _cell(value: float | None, form: str, width: int) -> str:

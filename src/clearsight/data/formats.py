@@ -115,6 +115,8 @@ def read_file(path: Path) -> bytes:
     """The bytes of an image file. Raises `UnusableError`."""
     try:
         status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise UnusableError("is a folder; name image files, or a folder that holds some")
         if not stat.S_ISREG(status.st_mode):  # opening a pipe could wait for ever
             raise UnusableError("is no regular file; give the image file itself")
         if status.st_size > MAX_BYTES:

@@ -5,7 +5,7 @@ import io
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedErro
 from markupsafe import Markup
 from PIL import Image
 
+from clearsight.config.tables import flatten
 from clearsight.errors import FileError, first_line, shown
 from clearsight.evaluation.copies import copies_sentence
 from clearsight.evaluation.intervals import accuracy_interval
@@ -22,6 +23,7 @@ from clearsight.figures.save import PHOTOS
 from clearsight.figures.style import DPI
 from clearsight.files import read_csv, read_json, write_text
 from clearsight.runs import Run
+from clearsight.wording import duration, percent
 
 PAIRS_SHOWN = 15
 CLASSES_SHOWN = 40
@@ -95,7 +97,11 @@ def write_report(run: Run) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "count": _count, "duration": _duration}
+    environment.filters |= {
+        "percent": _unbroken(percent),
+        "count": _count,
+        "duration": _unbroken(duration),
+    }
     template = environment.get_template("report.html.jinja")
     try:
         page = template.render(_content(run))
@@ -127,7 +133,7 @@ def _content(run: Run) -> dict[str, Any]:
         "figures": _figures(run.figures),
         "split": _split(manifest) if manifest else None,
         "recipe": _short_plans(run.recipe.read_text(encoding="utf-8")),
-        "environment": _flat(_json(run.environment) or {}),
+        "environment": _rows(_json(run.environment) or {}),
         "folder": shlex.quote(str(run.path)),
         "files": [(name, about) for name, about in _FILES if (run.path / name).exists()],
     }
@@ -307,35 +313,19 @@ def _short_plans(recipe: str) -> str:
     return re.sub(r"^(plan = )(\[\n.*?^\])", one_line, recipe, flags=re.MULTILINE | re.DOTALL)
 
 
-def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+def _rows(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(key, value) as text; nested keys are joined, what is unknown is left out."""
-    rows: list[tuple[str, str]] = []
-    for key, value in values.items():
-        name = f"{before}{key}".replace("_", " ")
-        if isinstance(value, Mapping):
-            rows += _flat(value, f"{name} ")
-        elif isinstance(value, bool):
-            rows.append((name, "yes" if value else "no"))
-        elif value is not None:
-            rows.append((name, str(value)))
-    return rows
+    words = {True: "yes", False: "no"}
+    return [
+        (name.replace(".", " ").replace("_", " "), words[v] if isinstance(v, bool) else str(v))
+        for name, v in flatten(values).items()
+    ]
 
 
-def _percent(fraction: float | None, digits: int = 2) -> str:
-    """`94.06 %` with a no-break space, a dash for None."""
-    return "–" if fraction is None else f"{100 * fraction:.{digits}f}\u00a0%"
+def _unbroken(wording: Callable[..., str]) -> Callable[..., str]:
+    """What `wording` says, with no-break spaces."""
+    return lambda *args: wording(*args).replace(" ", "\u00a0")
 
 
 def _count(number: int) -> str:
     return f"{number:,}"
-
-
-def _duration(seconds: float) -> str:
-    """`7.5 s`, `3 min 20 s` or `1 h 05 min`."""
-    if seconds < 60:
-        return f"{seconds:.3g}\u00a0s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}\u00a0min {rest:02d}\u00a0s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}\u00a0h {minutes:02d}\u00a0min"

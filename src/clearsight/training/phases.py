@@ -11,6 +11,7 @@ from clearsight.models.classifier import Classifier
 from clearsight.training.progressive_resizing import cost_ahead
 from clearsight.training.schedules import Plan
 from clearsight.training.state import TrainState
+from clearsight.wording import percent
 
 UNUSED_SHARE = 0.02  # of a time budget; less than that left over is not worth a line
 
@@ -137,7 +138,7 @@ def closing_line(phase: PhaseConfig, row: Mapping[str, Any], best: Mapping | Non
     line += "s" * (row["epochs"] != 1)
     if best is None:
         return f"{line}; no validation images, so the last weights are used"
-    accuracy, loss = f"{100 * best['val_accuracy']:.2f} %", f"{best['val_loss']:.4f}"
+    accuracy, loss = percent(best["val_accuracy"]), f"{best['val_loss']:.4f}"
     if phase.restore == "loss":
         reached = f"lowest validation loss {loss} (accuracy {accuracy}) in epoch {best['epoch']}"
         other = "" if row["gained"] else ", higher than before; it gained nothing"

@@ -16,6 +16,7 @@ from clearsight.ledger import HARDWARE, VERSIONS
 from clearsight.progress import SILENT, Progress
 from clearsight.runs import check_measured, open_run
 from clearsight.training.checkpoint import WEIGHTS
+from clearsight.wording import percent
 from clearsight.workflows.evaluate import evaluate
 from clearsight.workflows.loading import load_data
 from clearsight.workflows.train import train
@@ -159,10 +160,10 @@ def _from_bundle(source: Path | str) -> Recorded:
 
 
 def _sentence(result: str, before: Mapping[str, Any], after: Mapping[str, Any], n: int) -> str:
-    found, was = f"{100 * after['value']:.2f} %", f"{100 * before['value']:.2f} %"
+    found, was = percent(after["value"]), percent(before["value"])
     if result == IDENTICAL:
         return f"Identical: the same weights to the last bit, and accuracy {found} (n = {n:,})."
-    span = f"{100 * before['low']:.2f} to {100 * before['high']:.2f} %, n = {n:,}"
+    span = f"{100 * before['low']:.2f} to {percent(before['high'])}, n = {n:,}"
     if result == WITHIN:
         return (
             f"Within the interval: accuracy {found}, recorded {was} ({span}); the weights differ."

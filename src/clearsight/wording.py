@@ -1,0 +1,24 @@
+"""Numbers as screen, report and messages word them."""
+
+
+def percent(fraction: float | None, digits: int = 2) -> str:
+    """`94.06 %`, or a dash where there is none."""
+    return "–" if fraction is None else f"{100 * fraction:.{digits}f} %"
+
+
+def duration(seconds: float) -> str:
+    """`7.5 s`, `3 min 20 s` or `1 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def clock(seconds: float) -> str:
+    """A duration that changes as one looks, in a fixed form: `m:ss`, from an hour on `h:mm:ss`."""
+    minutes, rest = divmod(round(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
