@@ -2,8 +2,6 @@
 
 import hashlib
 import http.client
-import queue
-import threading
 import urllib.request
 from pathlib import Path
 from typing import BinaryIO
@@ -11,6 +9,7 @@ from typing import BinaryIO
 from clearsight.errors import DataNotFoundError, FileError
 from clearsight.files import replacing
 from clearsight.progress import SILENT, Progress
+from clearsight.runtime.patience import SilenceError, with_patience
 
 PATIENCE = 10.0
 _BLOCK = 1 << 18
@@ -59,24 +58,12 @@ def _transfer(
 
 
 def _open(url: str, patience: float) -> http.client.HTTPResponse:
-    """The opened answer. A thread waits for it: name look-up and several addresses each have a
-    time-out of their own, which add up."""
-    answers: queue.SimpleQueue[http.client.HTTPResponse | Exception] = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            answers.put(urllib.request.urlopen(url, timeout=patience))
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            answers.put(error)
-
-    threading.Thread(target=ask, daemon=True).start()
     try:
-        answer = answers.get(timeout=patience)
-    except queue.Empty:
+        return with_patience(lambda _: urllib.request.urlopen(url, timeout=patience), patience)
+    except SilenceError:
         raise DataNotFoundError(f"{url} gave no answer within {patience:g} seconds") from None
-    if isinstance(answer, Exception):
-        raise DataNotFoundError(f"{url} can't be had ({_reason(answer)})") from answer
-    return answer
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise DataNotFoundError(f"{url} can't be had ({_reason(error)})") from error
 
 
 def _read(response: http.client.HTTPResponse, url: str) -> bytes:

@@ -1,20 +1,16 @@
 """Files of the model hub: a failure is named within seconds, a download may take its time."""
 
 import logging
-import queue
-import threading
-import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from clearsight.errors import WeightsError, first_line
+from clearsight.runtime.patience import Result, SilenceError, with_patience
 
 PATIENCE = 4.5  # seconds without an answer, or without a byte, after which the hub is given up
 BLOCK = 1 << 16  # bytes between two signs of progress
-
-Result = TypeVar("Result")
 
 
 def fetch(repository: str, files: Sequence[str]) -> Path:
@@ -77,35 +73,27 @@ def _watched(work: Callable[[Callable[[int], None]], Result], silence: str) -> R
     Raises `WeightsError` where the client fails, and, for it would try again for minutes, where
     no new byte has come for `PATIENCE` seconds; `silence` then says what happened.
     """
-    answers: queue.SimpleQueue[Result | Exception] = queue.SimpleQueue()
-    sign, got, most = time.monotonic(), 0, 0
 
-    def advanced(count: int) -> None:
-        nonlocal sign, got, most
-        got += count  # negative where the client begins again: that is no progress
-        if got > most:
-            sign, most = time.monotonic(), got
+    def counted(hear: Callable[[], None]) -> Result:
+        got, most = 0, 0
 
-    def run() -> None:
-        try:
-            answers.put(work(advanced))
-        except Exception as error:  # raised below, in the thread that waits
-            answers.put(error)
+        def advanced(count: int) -> None:
+            nonlocal got, most
+            got += count  # negative where the client begins again: that is no progress
+            if got > most:
+                most = got
+                hear()
+
+        return work(advanced)
 
     with _warnings() as warned:
-        # A thread, for looking a name up knows no time limit.
-        threading.Thread(target=run, daemon=True).start()
-        while True:
-            try:
-                answer = answers.get(timeout=max(0.0, PATIENCE - (time.monotonic() - sign)))
-                break
-            except queue.Empty:
-                if time.monotonic() - sign >= PATIENCE:
-                    reason = f" ({warned[-1]})" if warned else ""
-                    raise WeightsError(f"the model hub {silence}{reason}") from None
-    if isinstance(answer, Exception):
-        raise WeightsError(_reason(answer)) from answer
-    return answer
+        try:
+            return with_patience(counted, PATIENCE)
+        except SilenceError:
+            reason = f" ({warned[-1]})" if warned else ""
+            raise WeightsError(f"the model hub {silence}{reason}") from None
+        except Exception as error:
+            raise WeightsError(_reason(error)) from error
 
 
 def _reason(error: Exception) -> str:
