@@ -204,6 +204,20 @@ def by_hand() -> dict:
     )
 
 
+def test_a_class_without_images_that_is_never_predicted_is_left_out_of_macro_averages() -> None:
+    labels, predicted = np.array([0, 0, 1, 3]), np.array([0, 1, 1, 2])
+    evaluation = evaluate_probabilities(
+        np.eye(5, dtype=np.float32)[predicted], labels, tuple("abcde"),
+        split="test", tta="none", target=None, phases=[],
+    )  # fmt: skip
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        labels, predicted, average="macro", zero_division=0
+    )
+    expected = {"precision": precision, "recall": recall, "f1": f1}
+    assert evaluation["macro"] == pytest.approx(expected)
+    assert len(evaluation["per_class"]) == 5
+
+
 def test_evaluation_by_hand() -> None:
     evaluation = by_hand()
     assert evaluation["split"] == "test"

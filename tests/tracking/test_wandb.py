@@ -86,3 +86,30 @@ def test_two_runs_in_one_process_stay_apart(
         follow(new_run(tmp_path / f"s{seed}", "wandb", seed))
         assert len(list((tmp_path / f"s{seed}" / "wandb").glob("offline-run-*"))) == 1
     assert screen.lines == []
+
+
+def test_a_resumed_run_is_the_same_run(
+    tmp_path: Path, new_run: Callable[..., Run], follow: Callable[..., None], screen: Any
+) -> None:
+    run = new_run(tmp_path / "run", "wandb")
+
+    def killed(epoch: int) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        follow(run, between=killed)
+    time.sleep(1)  # the name of a part has its second
+    follow(run, range(2, 4))
+    parts = sorted((run.path / "wandb").glob("offline-run-*/run-*.wandb"))
+    steps = [
+        [
+            as_table(r.history.item)["_step"]
+            for r in found
+            if r.WhichOneof("record_type") == "history"
+        ]
+        for found in map(finished, parts)
+    ]
+    assert sorted(steps) == [[1], [2, 3]]
+    assert len({part.stem for part in parts}) == 1
+    assert screen.lines == []

@@ -119,8 +119,8 @@ def evaluate_probabilities(
     truthfully which part was measured. Accuracy has its 95 % Wilson interval; `gap` is accuracy
     minus `target`. `confusion[t][p]` counts images of class t predicted as p; it is None above 200
     classes, where `pairs` say the same. Precision of a class never predicted, recall of a class
-    without images, and F1 of either are 0.0, and macro averages go over all K classes. `pairs` are
-    all confusions, most frequent first.
+    without images, and F1 of either are 0.0. Macro averages go over the classes that have images or
+    are predicted, as scikit-learn's do. `pairs` are all confusions, most frequent first.
     """
     _check(probabilities, labels, classes)
     if without_tta is not None:
@@ -128,6 +128,7 @@ def evaluate_probabilities(
     predicted, k = probabilities.argmax(1), len(classes)
     scores = class_scores(labels, predicted, k)
     support = np.bincount(labels, minlength=k)
+    occurring = (support > 0) | (np.bincount(predicted, minlength=k) > 0)
     accuracy = accuracy_interval(int((predicted == labels).sum()), len(labels))
     evaluation: dict[str, Any] = {
         "split": split,
@@ -137,7 +138,7 @@ def evaluate_probabilities(
         "accuracy": accuracy,
         "target": target,
         "gap": None if target is None else accuracy["value"] - target,
-        "macro": {key: float(values.mean()) for key, values in scores.items()},
+        "macro": {key: float(values[occurring].mean()) for key, values in scores.items()},
         "per_class": [
             {
                 "name": name,

@@ -1,6 +1,7 @@
 """Weights & Biases: offline by default, in the run folder's `wandb`; `wandb sync` uploads it."""
 
 import os
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from clearsight.tracking.numbers import (
     final_metrics,
     parameters,
 )
+from clearsight.tracking.tracker import note, noted
 
 DEFAULTS = {
     "WANDB_PROJECT": "clearsight",
@@ -25,7 +27,8 @@ DEFAULTS = {
 class WandbTracker:
     """A run of W&B's project `clearsight` (or `$WANDB_PROJECT`); several `seeds` are a group.
 
-    Offline, unless `$WANDB_MODE` says otherwise. A run that is resumed becomes a second W&B run.
+    Offline, unless `$WANDB_MODE` says otherwise. A run that is resumed keeps W&B's id: offline, its
+    second part is a folder of its own, which `wandb sync --append` adds to the first.
     """
 
     def __init__(self, seeds: Seeds | None = None) -> None:
@@ -40,7 +43,12 @@ class WandbTracker:
     def start(
         self, run: Run, config: Config, environment: Mapping[str, Any], split_hash: str
     ) -> None:
+        if "id" not in noted(run):
+            note(run, tracker="wandb", id=secrets.token_hex(4), finished=False)
+        online = os.environ["WANDB_MODE"] == "online"
         self._run = self._wandb.init(
+            id=noted(run)["id"],
+            resume="allow" if online else None,
             dir=str(run.path),
             name=run.path.name,
             group=self._seeds.name if self._seeds else None,
