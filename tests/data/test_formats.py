@@ -350,9 +350,11 @@ def test_what_is_no_regular_file_is_refused_before_it_is_opened(tmp_path: Path) 
     (tmp_path / "loop.png").symlink_to("loop.png")
     (tmp_path / "null.png").symlink_to("/dev/null")
     (tmp_path / "folder.png").mkdir()
-    for name in ("pipe.png", "null.png", "folder.png"):
+    for name in ("pipe.png", "null.png"):
         with pytest.raises(DataError, match=f"{name}: is no regular file"):
             read_image(tmp_path / name, name)
+    with pytest.raises(DataError, match=r"folder\.png: is a folder; name image files"):
+        read_image(tmp_path / "folder.png", "folder.png")
     with pytest.raises(DataError, match=r"loop\.png: can't be read \(Too many levels"):
         read_image(tmp_path / "loop.png", "loop.png")
 
