@@ -225,5 +225,5 @@ def test_says_what_was_met(sentences: Callable[..., tuple[str, ...]]) -> None:
     assert sentences(same, same, clear) == (
         "3 images of 2 sizes, 8 to 20 px wide and 8 to 10 high, fitted to 8 × 8 by letterbox; "
         "modes: RGB 2, RGBA 1",
-        "transparency laid on white: 1 of 3 images",
+        "transparency composited onto white: 1 of 3 images",
     )

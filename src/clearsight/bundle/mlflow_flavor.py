@@ -1,6 +1,6 @@
 """A bundle as an MLflow model: `mlflow.pyfunc` loads it by this module's name, without a pickle.
 
-MLmodel     says that `clearsight.mlflow_flavor` loads the folder `bundle`
+MLmodel     says that `clearsight.bundle.mlflow_flavor` loads the folder `bundle`
 bundle/     the bundle, unchanged
 """
 

@@ -234,7 +234,7 @@ def _convert(loaded: Loaded, findings: Findings) -> Image.Image:
             f"has mode {image.mode}, values without a fixed range; scale them to 8 bits"
         )
     if image.has_transparency_data:
-        findings.changes["transparency laid on white"] += 1
+        findings.changes["transparency composited onto white"] += 1
         image = _on_white(image)
     elif image.mode != "RGB":
         image = image.convert("RGB")
