@@ -82,6 +82,10 @@ class Run:
         return self.path / "figures"
 
     @property
+    def explorer(self) -> Path:
+        return self.path / "explorer.json"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
 

@@ -16,6 +16,7 @@ from PIL import Image
 from clearsight.config.tables import flatten
 from clearsight.errors import FileError, first_line, shown
 from clearsight.evaluation.copies import copies_sentence
+from clearsight.evaluation.explorer import page_content
 from clearsight.evaluation.intervals import accuracy_interval
 from clearsight.evaluation.predictions import read_predictions
 from clearsight.evaluation.verdict import target_verdict
@@ -72,6 +73,7 @@ _FILES = (
     ("checkpoints/last", "the last weights, and what --resume needs"),
     ("evaluation.json", "every number of this page's result"),
     ("predictions.parquet", "every probability for every measured image"),
+    ("explorer.json", "what the explorer of this page shows"),
     ("figures", "the figures of this page as PNG"),
     ("bundle", "the exported model"),
 )
@@ -131,6 +133,7 @@ def _content(run: Run) -> dict[str, Any]:
         "mistakes": _mistakes(run) if evaluation else [],
         "per_class": _per_class(evaluation) if evaluation else None,
         "figures": _figures(run.figures),
+        "explorer": page_content(read_json(run.explorer)) if run.explorer.is_file() else None,
         "split": _split(manifest) if manifest else None,
         "recipe": _short_plans(run.recipe.read_text(encoding="utf-8")),
         "environment": _rows(_json(run.environment) or {}),

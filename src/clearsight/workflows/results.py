@@ -24,10 +24,12 @@ from clearsight.runs import Run
 from clearsight.tracking.tracker import is_finished, is_installed, tracked
 from clearsight.training.checkpoint import TRAIN_STATE, load_classifier, load_metadata
 from clearsight.training.recorded import is_trained
+from clearsight.workflows.explore import explore
 from clearsight.workflows.loading import LoadedRun
 
-DATA, MEASURED, EXPLAINED, REPORTED = "data figures", "measured", "explained", "reported"
-STAGES = (DATA, MEASURED, EXPLAINED, REPORTED)
+DATA, MEASURED, EXPLAINED = "data figures", "measured", "explained"
+EXPLORED, REPORTED = "explored", "reported"
+STAGES = (DATA, MEASURED, EXPLAINED, EXPLORED, REPORTED)
 
 
 def missing(run: Run) -> list[str]:
@@ -59,6 +61,7 @@ def make_missing(loaded: LoadedRun, progress: Progress = SILENT, *, track: bool 
             tracking.finish(read_json(run.evaluation))
     if not _is_made(run, EXPLAINED):
         explain_measured(loaded, progress=progress)
+    _make(run, EXPLORED, lambda: explore(loaded, progress))
     report(run, again=again)
 
 
@@ -70,7 +73,7 @@ def draw_inputs(loaded: LoadedRun) -> None:
 def measure(loaded: LoadedRun, progress: Progress = SILENT) -> dict[str, Any]:
     """Evaluates a run by its own recipe; writes `evaluation.json`, predictions and figures."""
     run, images, tta = loaded.run, loaded.images, loaded.config.evaluation.tta
-    forget(run, MEASURED)
+    forget(run, MEASURED, EXPLORED)
     model = load_classifier(run.weights)
     evaluation, probabilities = evaluate_model(loaded, model, tta, progress)
     _, indices = loaded.measured()

@@ -1,0 +1,84 @@
+"""The explorer of a run: what its page shows of the images that the run was measured on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from clearsight.errors import UsageError
+from clearsight.evaluation.explorer import NEIGHBOURS, choose, content, nearest
+from clearsight.evaluation.metrics import batch_size
+from clearsight.evaluation.predictions import read_predictions
+from clearsight.explanation.cam import choose_layer, grad_cam
+from clearsight.files import write_text
+from clearsight.models.classifier import Classifier
+from clearsight.models.modes import evaluating
+from clearsight.progress import SILENT, Progress
+from clearsight.training.checkpoint import load_classifier
+from clearsight.workflows.loading import LoadedRun
+
+TRAINING = 10_000  # training images among which neighbours are looked for
+
+
+def explore(loaded: LoadedRun, progress: Progress = SILENT) -> list[Path]:
+    """Writes `explorer.json` of a measured run; returns its path."""
+    run, images = loaded.run, loaded.images
+    part, indices = loaded.measured()
+    pixels, training = images.images[indices], loaded.split.train[:TRAINING]  # in random order
+    predictions = read_predictions(run.predictions)
+    model = load_classifier(run.weights)
+    shown = choose(predictions.labels, predictions.probabilities, images.size)
+    with progress.task("features", len(pixels) + len(training)) as advance:
+        features = _features(model, pixels, advance)
+        others = _features(model, images.images[training], advance)
+    near = nearest(features[shown], others, NEIGHBOURS)
+    kept, places = np.unique(near, return_inverse=True)
+    neighbours = {
+        "indices": places.reshape(near.shape),
+        "images": images.images[training[kept]],
+        "labels": images.labels[training[kept]],
+        "files": images.files[training[kept]],
+    }
+    found = content(
+        predictions,
+        shown,
+        pixels[shown],
+        part=part,
+        maps=_maps(model, pixels[shown], predictions.probabilities[shown].argmax(1), progress),
+        features=features,
+        neighbours=neighbours,
+        scores={},
+    )
+    write_text(run.explorer, json.dumps(found, ensure_ascii=False, separators=(",", ":")))
+    return [run.explorer]
+
+
+def _features(model: Classifier, pixels: np.ndarray, advance) -> np.ndarray:
+    """float32 [N, D] of uint8 images [N, H, W, 3]: what the head is given."""
+    batch, parts = batch_size(model.preprocess.size or pixels.shape[1]), []
+    device = next(model.parameters()).device
+    with evaluating(model), torch.inference_mode():
+        for start in range(0, len(pixels), batch):
+            several = torch.from_numpy(np.array(pixels[start : start + batch])).to(device)
+            parts.append(model.backbone(model.preprocess(several)).float().cpu().numpy())
+            advance(len(several))
+    return np.concatenate(parts)
+
+
+def _maps(
+    model: Classifier, pixels: np.ndarray, targets: np.ndarray, progress: Progress
+) -> np.ndarray | None:
+    """float32 [M, H, W], the heatmaps of the predicted classes; None where the model gives none."""
+    try:
+        layer = choose_layer(model, pixels.shape[1:])
+    except UsageError:
+        return None
+    parts, batch = [], batch_size(model.preprocess.size or pixels.shape[1])
+    with progress.task("heatmaps", len(pixels)) as advance:
+        for start in range(0, len(pixels), batch):
+            several = torch.from_numpy(np.array(pixels[start : start + batch]))
+            chosen = torch.from_numpy(targets[start : start + batch])
+            parts.append(grad_cam(model, several, chosen, layer=layer).cpu().numpy())
+            advance(len(several))
+    return np.concatenate(parts)
