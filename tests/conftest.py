@@ -1,6 +1,9 @@
 """Shared fixtures: every test has its own cache, no data search path, one thread."""
 
+import shutil
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +31,22 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 def images() -> ImageSet:
     """120 images of 3 classes, 32 px, that a small network can tell apart: a bright third each."""
     return make_images(120)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Generator[Any]:
+    """Chromium, as Playwright drives it; pages get their own context."""
+    from playwright.sync_api import sync_playwright
+
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        pytest.skip("Chromium is not installed")
+    with sync_playwright() as playwright:
+        # Without its sandbox, which a container's root user can't have.
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def make_images(n: int, size: int = 32, classes: int = 3, seed: int = 0) -> ImageSet:

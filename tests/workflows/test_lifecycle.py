@@ -183,7 +183,7 @@ def test_an_error_after_an_epoch_keeps_the_run(
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
     with pytest.raises(TrainingError):
         train(recipe(home / "data" / "bands.npz"), out=tmp_path / "run", progress=Failing())
-    assert missing(open_run(tmp_path / "run")) == ["measured", "explained", "reported"]
+    assert missing(open_run(tmp_path / "run")) == ["measured", "explained", "explored", "reported"]
 
 
 def edit(run: Run, **changes: Any) -> None:

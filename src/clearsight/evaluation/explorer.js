@@ -185,19 +185,17 @@
       facts.push(line("Unlike the training images", `${scores.unlikeness[i]}${scores.unlike && scores.unlike[i] ? ", above the threshold" : ""}`));
     if (scores.doubt) facts.push(line("Quality of its label", `${scores.doubt[i]} (0: surely wrong)`));
     $("facts").replaceChildren(...facts);
-    $("neighbours").hidden = !neighbours;
-    if (neighbours)
-      $("neighbour-list").replaceChildren(
-        ...neighbours.indices[i].map((n) => {
-          const item = document.createElement("li");
-          const frame = document.createElement("span");
-          frame.className = "picture";
-          frame.append(sprite("neighbours", n));
-          item.append(frame, Object.assign(document.createElement("span"), { className: "words", textContent: classes[neighbours.label[n]] }));
-          item.title = neighbours.file[n];
-          return item;
-        }),
-      );
+    $("neighbour-list").replaceChildren(
+      ...neighbours.indices[i].map((n) => {
+        const item = document.createElement("li");
+        const frame = document.createElement("span");
+        frame.className = "picture";
+        frame.append(sprite("neighbours", n));
+        item.append(frame, Object.assign(document.createElement("span"), { className: "words", textContent: classes[neighbours.label[n]] }));
+        item.title = neighbours.file[n];
+        return item;
+      }),
+    );
     $("place").textContent = `${number(open + 1)} of ${number(found.length)}`;
     if (!dialog.open) dialog.showModal();
   }
@@ -368,7 +366,7 @@
   sheet.textContent = [
     ["pictures", data.pictures],
     ["heatmaps", data.heatmaps],
-    ["neighbours", neighbours && neighbours.pictures],
+    ["neighbours", neighbours.pictures],
   ]
     .filter(([, url]) => url)
     .map(([name, url]) => `#explorer i.${name} { background-image: url(${url}); }`)
@@ -387,8 +385,7 @@
     $("kind").value = "mistakes";
     $("order").value = "surest";
     brush = brushed = null;
-    if (map) choose();
-    else filter();
+    choose();
   });
   $("more").addEventListener("click", () => {
     pages += 1;
@@ -412,6 +409,6 @@
   $("files").addEventListener("click", () => copy(found.map((i) => images.file[i]), "file names"));
   root.hidden = false;
   if (data.confusion) buildMatrix();
-  if (map) watchMap();
+  watchMap();
   filter();
 })();

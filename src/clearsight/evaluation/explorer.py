@@ -26,8 +26,7 @@ NEIGHBOURS = 3  # of each image
 TOP = 5  # classes of each image
 HEAT = "inferno"  # as in the heatmap figures
 COLUMNS = 40
-CLASSES = 60  # above, the page has a list of confusions and no matrix
-POINTS = 20_000  # of the map
+CLASSES = 60  # above, the page has no matrix
 
 
 def choose(labels: np.ndarray, probabilities: np.ndarray, side: int) -> np.ndarray:
@@ -59,8 +58,9 @@ def content(
     *,
     part: str,
     maps: np.ndarray | None,
-    features: np.ndarray | None,
-    neighbours: Mapping[str, Any] | None,
+    mapped: np.ndarray,
+    features: np.ndarray,
+    neighbours: Mapping[str, Any],
     scores: Mapping[str, np.ndarray],
 ) -> dict[str, Any]:
     """The content of `explorer.json`.
@@ -68,15 +68,16 @@ def content(
     - `predictions`: of all N measured images; `part` is their name
     - `shown`: int64 [M], the rows that get a picture, see `choose`
     - `images`: uint8 [M, H, W, 3] of those; `maps`: float32 [M, H, W], 0–1, or None
-    - `features`: float32 [N, D] for the map of all images, or None
+    - `mapped`: int64 [P], the rows on the map, those of `shown` first in their order; `features`:
+      float32 [P, D] of those
     - `neighbours`: `indices` int64 [M, n] into `images` uint8 [T, H, W, 3], `labels` int64 [T] and
-      `files` text [T]; or None
+      `files` text [T]
     - `scores`: by name, float [N]: what else is known of each image, such as `unlike`
     """
     probabilities, labels = predictions.probabilities, predictions.labels
     predicted, k = probabilities.argmax(1), len(predictions.classes)
     top = np.argsort(-probabilities[shown], axis=1, kind="stable")[:, :TOP]
-    found: dict[str, Any] = {
+    return {
         "version": 1,
         "part": part,
         "n": len(labels),
@@ -94,17 +95,18 @@ def content(
         },
         "pictures": _atlas(images),
         "heatmaps": None if maps is None else _atlas(_coloured(maps)),
-        "neighbours": None,
-        "map": None if features is None else _map(features, labels, predicted, shown),
-    }
-    if neighbours is not None:
-        found["neighbours"] = {
+        "neighbours": {
             "indices": neighbours["indices"].tolist(),
             "label": neighbours["labels"].tolist(),
-            "file": list(neighbours["files"]),
+            "file": neighbours["files"].tolist(),
             "pictures": _atlas(neighbours["images"]),
-        }
-    return found
+        },
+        "map": {
+            **_positions(features),
+            "label": labels[mapped].tolist(),
+            "right": (labels == predicted)[mapped].astype(int).tolist(),
+        },
+    }
 
 
 def nearest(features: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
@@ -116,30 +118,22 @@ def nearest(features: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
 
 
 def projected(features: np.ndarray) -> np.ndarray:
-    """float32 [N, 2]: the two first principal components of normalised `features` [N, D]."""
-    unit = _normalised(features).astype(np.float64)
-    centred = unit - unit.mean(0)
-    _, vectors = np.linalg.eigh(centred.T @ centred)
-    axes = vectors[:, ::-1][:, :2]
-    axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
-    return np.pad(centred @ axes, ((0, 0), (0, 2 - axes.shape[1]))).astype(np.float32)
+    """float [N, 2]: the two first principal components of `features` [N, D], normalised."""
+    from sklearn.decomposition import PCA
+
+    unit = _normalised(features)
+    if len(unit) < 2:
+        return np.zeros((len(unit), 2))
+    count = min(2, *unit.shape)
+    return np.pad(PCA(count, random_state=0).fit_transform(unit), ((0, 0), (0, 2 - count)))
 
 
-def _map(
-    features: np.ndarray, labels: np.ndarray, predicted: np.ndarray, shown: np.ndarray
-) -> dict[str, Any]:
-    """Where each image lies, 0–1000 in both directions; `shown` come first, in their order."""
+def _positions(features: np.ndarray) -> dict[str, list[int]]:
+    """`x` and `y` on the map, 0–1000 from left to right and from bottom to top."""
     positions = projected(features)
     low, span = positions.min(0), np.maximum(np.ptp(positions, 0), 1e-12)
     scaled = np.rint(1000 * (positions - low) / span).astype(np.int64)
-    rest = np.setdiff1d(np.arange(len(labels)), shown)[: max(0, POINTS - len(shown))]
-    rows = np.concatenate([shown, rest])
-    return {
-        "x": scaled[rows, 0].tolist(),
-        "y": scaled[rows, 1].tolist(),
-        "label": labels[rows].tolist(),
-        "right": (labels == predicted)[rows].astype(int).tolist(),
-    }
+    return {"x": scaled[:, 0].tolist(), "y": scaled[:, 1].tolist()}
 
 
 def _atlas(pictures: np.ndarray) -> str:
@@ -200,8 +194,7 @@ def page_content(data: Mapping[str, Any]) -> dict[str, Any]:
         "classes": classes,
         "matrix": data["confusion"] is not None,
         "heatmaps": data["heatmaps"] is not None,
-        "neighbours": data["neighbours"] is not None,
-        "points": len(data["map"]["x"]) if data["map"] else 0,
+        "points": len(data["map"]["x"]),
         "data": Markup(text),
         "script": Markup(script),
         "script_hash": f"sha256-{digest}",

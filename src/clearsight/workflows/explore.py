@@ -14,11 +14,12 @@ from clearsight.explanation.cam import choose_layer, grad_cam
 from clearsight.files import write_text
 from clearsight.models.classifier import Classifier
 from clearsight.models.modes import evaluating
-from clearsight.progress import SILENT, Progress
+from clearsight.progress import SILENT, Advance, Progress
 from clearsight.training.checkpoint import load_classifier
 from clearsight.workflows.loading import LoadedRun
 
-TRAINING = 10_000  # training images among which neighbours are looked for
+TRAINING = 5000  # training images among which neighbours are looked for
+POINTS = 5000  # images on the map
 
 
 def explore(loaded: LoadedRun, progress: Progress = SILENT) -> list[Path]:
@@ -29,10 +30,12 @@ def explore(loaded: LoadedRun, progress: Progress = SILENT) -> list[Path]:
     predictions = read_predictions(run.predictions)
     model = load_classifier(run.weights)
     shown = choose(predictions.labels, predictions.probabilities, images.size)
-    with progress.task("features", len(pixels) + len(training)) as advance:
-        features = _features(model, pixels, advance)
+    rest = np.setdiff1d(np.arange(len(pixels)), shown)[: max(0, POINTS - len(shown))]
+    mapped = np.concatenate([shown, rest])
+    with progress.task("features", len(mapped) + len(training)) as advance:
+        features = _features(model, pixels[mapped], advance)
         others = _features(model, images.images[training], advance)
-    near = nearest(features[shown], others, NEIGHBOURS)
+    near = nearest(features[: len(shown)], others, NEIGHBOURS)
     kept, places = np.unique(near, return_inverse=True)
     neighbours = {
         "indices": places.reshape(near.shape),
@@ -46,6 +49,7 @@ def explore(loaded: LoadedRun, progress: Progress = SILENT) -> list[Path]:
         pixels[shown],
         part=part,
         maps=_maps(model, pixels[shown], predictions.probabilities[shown].argmax(1), progress),
+        mapped=mapped,
         features=features,
         neighbours=neighbours,
         scores={},
@@ -54,7 +58,7 @@ def explore(loaded: LoadedRun, progress: Progress = SILENT) -> list[Path]:
     return [run.explorer]
 
 
-def _features(model: Classifier, pixels: np.ndarray, advance) -> np.ndarray:
+def _features(model: Classifier, pixels: np.ndarray, advance: Advance) -> np.ndarray:
     """float32 [N, D] of uint8 images [N, H, W, 3]: what the head is given."""
     batch, parts = batch_size(model.preprocess.size or pixels.shape[1]), []
     device = next(model.parameters()).device

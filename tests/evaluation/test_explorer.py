@@ -1,0 +1,132 @@
+import base64
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.neighbors import NearestNeighbors
+
+from clearsight.config.schema import Config
+from clearsight.errors import FileError
+from clearsight.evaluation.explorer import choose, content, nearest, projected
+from clearsight.evaluation.predictions import Predictions
+from clearsight.evaluation.report import write_report
+from clearsight.files import write_json
+from clearsight.runs import create_run
+
+RANDOM = np.random.default_rng(0)
+CLASSES = ("cat", "</script><b>dog", "fox")
+
+
+def predictions(n: int = 30, classes: tuple[str, ...] = CLASSES) -> Predictions:
+    probabilities = RANDOM.dirichlet(np.ones(len(classes)), n).astype(np.float32)
+    return Predictions(
+        ids=np.array([f"{i:064x}" for i in range(n)]),
+        files=np.array([f"{i}.png" for i in range(n)]),
+        labels=RANDOM.integers(len(classes), size=n),
+        probabilities=probabilities,
+        classes=classes,
+    )
+
+
+def explored(found: Predictions, side: int = 8, **changes: Any) -> dict[str, Any]:
+    n = len(found.labels)
+    shown = choose(found.labels, found.probabilities, side)
+    images = RANDOM.integers(256, size=(len(shown), side, side, 3), dtype=np.uint8)
+    neighbours = {
+        "indices": np.zeros((len(shown), 3), np.int64),
+        "images": images[:1],
+        "labels": np.array([1]),
+        "files": np.array(["near.png"]),
+    }
+    mapped = np.concatenate([shown, np.setdiff1d(np.arange(n), shown)])
+    given: dict[str, Any] = {
+        "part": "test", "maps": RANDOM.random((len(shown), side, side)), "mapped": mapped,
+        "features": RANDOM.random((n, 5)), "neighbours": neighbours, "scores": {},
+    }  # fmt: skip
+    return content(found, shown, images, **(given | changes))
+
+
+def test_mistakes_come_first_then_right_ones_of_every_class_by_turns() -> None:
+    labels = np.array([0, 0, 0, 0, 1, 1, 1])
+    confidence = np.array([0.9, 0.8, 0.6, 0.7, 0.9, 0.7, 0.8])
+    predicted = np.array([0, 0, 0, 1, 1, 1, 0])
+    probabilities = np.where(
+        np.eye(2)[predicted] == 1, confidence[:, None], 1 - confidence[:, None]
+    )
+    assert choose(labels, probabilities, 1000).tolist()[:2] == [6, 3]
+    # Least sure, then surest, of class 0: 2, 0, 1; of class 1: 5, 4.
+    assert choose(labels, probabilities, 1000).tolist()[2:] == [2, 5, 0, 4, 1]
+
+
+def test_there_is_room_for_right_ones_beside_thousands_of_mistakes() -> None:
+    labels = np.zeros(20_000, np.int64)
+    probabilities = np.tile(np.array([[0.3, 0.7]]), (20_000, 1))
+    probabilities[::4] = [0.8, 0.2]
+    shown = choose(labels, probabilities, 32)
+    right = probabilities[shown].argmax(1) == 0
+    assert len(shown) == 6_000_000 // (4 * 32 * 32)
+    assert right.sum() >= len(shown) // 10
+    assert len(np.unique(shown)) == len(shown)
+
+
+def test_neighbours_are_those_of_scikit_learn() -> None:
+    features, others = RANDOM.normal(size=(20, 8)), RANDOM.normal(size=(50, 8))
+    oracle = NearestNeighbors(n_neighbors=3, metric="cosine").fit(others)
+    np.testing.assert_array_equal(
+        nearest(features, others, 3), oracle.kneighbors(features, return_distance=False)
+    )
+    assert nearest(features, others[:2], 3).shape == (20, 2)
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (2, 4), (5, 1), (40, 6)])
+def test_any_features_have_a_place_on_the_map(shape: tuple[int, int]) -> None:
+    places = projected(RANDOM.normal(size=shape))
+    assert places.shape == (shape[0], 2)
+    assert np.isfinite(places).all()
+
+
+def test_each_picture_stands_in_its_place_of_the_atlas() -> None:
+    found = predictions(100)
+    n = len(choose(found.labels, found.probabilities, 8))
+    flat = np.arange(n, dtype=np.uint8)[:, None, None, None].repeat(8, 1).repeat(8, 2).repeat(3, 3)
+    data = content(
+        found, choose(found.labels, found.probabilities, 8), flat, part="test", maps=None,
+        mapped=np.arange(100), features=RANDOM.random((100, 4)), scores={},
+        neighbours={"indices": np.zeros((n, 1), int), "images": flat[:1], "labels": np.array([0]),
+                    "files": np.array(["a"])},
+    )  # fmt: skip
+    encoded = base64.b64decode(data["pictures"].partition(",")[2])
+    with Image.open(io.BytesIO(encoded)) as file:
+        atlas = np.asarray(file, np.int64)
+    for index in (0, 39, 40, n - 1):
+        x, y = index % data["columns"], index // data["columns"]
+        assert abs(atlas[8 * y + 4, 8 * x + 4] - index).max() <= 2
+    assert data["heatmaps"] is None
+
+
+def test_the_page_holds_the_explorer_and_runs_no_script_but_its_own(tmp_path: Path) -> None:
+    run = create_run(tmp_path / "run", Config(), {})
+    write_json(run.explorer, explored(predictions()))
+    page = write_report(run).read_text(encoding="utf-8")
+    assert page.count("<script") == 2
+    assert "<b>dog" not in page
+    assert re.search(r"script-src 'sha256-[\w+/]+='", page)
+    assert not re.search(r"(?:src|href)=[\"']?https?:", page)
+
+
+def test_thousands_of_classes_and_large_images_stay_small() -> None:
+    names = tuple(f"class {k}" for k in range(1000))
+    data = explored(predictions(4000, names), side=64)
+    assert data["confusion"] is None
+    assert sum(len(str(value)) for value in data.values()) < 9_000_000
+
+
+def test_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
+    run = create_run(tmp_path / "run", Config(), {})
+    write_json(run.explorer, explored(predictions()) | {"pictures": "https://example.org/x.jpg"})
+    with pytest.raises(FileError, match=r"explorer\.json: pictures"):
+        write_report(run)
