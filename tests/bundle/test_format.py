@@ -129,8 +129,8 @@ def test_a_missing_file_is_named(folder: Path) -> None:
 
 
 def test_a_newer_format_is_refused_before_anything_else_is_read(folder: Path) -> None:
-    (folder / "bundle.json").write_text('{"format_version": 2, "surprise": true}')
-    with pytest.raises(BundleError, match=r"format version 2, clearsight .* up to 1; upgrade"):
+    (folder / "bundle.json").write_text('{"format_version": 3, "surprise": true}')
+    with pytest.raises(BundleError, match=r"format version 3, clearsight .* up to 2; upgrade"):
         read_bundle(folder)
 
 

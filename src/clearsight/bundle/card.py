@@ -61,7 +61,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         "Measured": _measured(manifest["metrics"], manifest["parity"])
         + _int8(manifest.get("int8")),
         "How it was trained": _bullets(manifest["provenance"]) or "Not recorded.",
-        "Limits": _limits(manifest["metrics"], classes, data),
+        "Limits": _limits(manifest["metrics"], classes, data, manifest.get("calibration")),
         "How to use it": f"```python\n{PYTHON}```\n\nWith ONNX Runtime alone (here stretching the "
         f"image, which is the same for square ones):\n\n```python\n{RUNTIME}```",
     }
@@ -131,12 +131,17 @@ def _accuracy(name: str, accuracy: Mapping[str, float], n: int) -> str:
     return f"| {name} | {percent(accuracy['value'])} | {low} to {high} % | {n:,} |"
 
 
-def _limits(metrics: Mapping[str, Any], classes: list[str], data: str | None) -> str:
+def _limits(
+    metrics: Mapping[str, Any],
+    classes: list[str],
+    data: str | None,
+    calibration: Mapping[str, Any] | None,
+) -> str:
     lines = [
         f"- Every image gets one of the {len(classes):,} classes, even if it shows none of them.",
         f"- The numbers apply to images like those of {data or 'its test set'}; "
         "expect lower accuracy on images from other sources.",
-        "- The probabilities are the network's own and were not calibrated.",
+        _calibrated(calibration),
     ]
     if metrics.get("per_class"):
         weakest = min(metrics["per_class"], key=lambda row: row["recall"])
@@ -148,6 +153,18 @@ def _limits(metrics: Mapping[str, Any], classes: list[str], data: str | None) ->
         worst = (f"`{p['true']}` as `{p['predicted']}` ({p['count']})" for p in metrics["pairs"])
         lines.append(f"- Most frequent mistakes: {', '.join(list(worst)[:3])}.")
     return "\n".join(lines)
+
+
+def _calibrated(calibration: Mapping[str, Any] | None) -> str:
+    if calibration is None:
+        return (
+            "- The probabilities are the network's own and were not calibrated: that takes a "
+            "validation part (and `clearsight evaluate`, for a run of an earlier version)."
+        )
+    return (
+        "- The probabilities are calibrated for images like those of the validation part (logits "
+        f"divided by {calibration['temperature']:.3g}, fitted on {calibration['n']:,} images)."
+    )
 
 
 def _bullets(provenance: Mapping[str, Any]) -> str:

@@ -100,6 +100,6 @@ def torch_engine(bundle: Bundle) -> Callable[[np.ndarray], np.ndarray]:
 
     def run(pixels: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return model(torch.from_numpy(pixels)).softmax(1).numpy()
+            return model.probabilities(torch.from_numpy(pixels)).numpy()
 
     return run

@@ -18,6 +18,7 @@ from clearsight.bundle.format import ONNX, check_out, write_bundle
 from clearsight.bundle.quantize import Int8Images, int8_graph
 from clearsight.data.images import Fit
 from clearsight.errors import BundleError, UsageError, first_line
+from clearsight.evaluation.metrics import as_probabilities
 from clearsight.models.classifier import Classifier
 from clearsight.progress import SILENT, Progress
 
@@ -26,14 +27,17 @@ TOLERANCE = 1e-3
 
 
 class Probabilities(nn.Module):
-    """What the graph computes: `images` uint8 [N, S, S, 3] → `probabilities` float32 [N, K]."""
+    """What the graph computes: `images` uint8 [N, S, S, 3] → `probabilities` float32 [N, K].
+
+    They are calibrated: the temperature is a constant of the graph.
+    """
 
     def __init__(self, model: Classifier) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.model(images).softmax(1)
+        return self.model.probabilities(images)
 
 
 def export(
@@ -45,13 +49,15 @@ def export(
     metrics: Mapping[str, Any],
     provenance: Mapping[str, Any],
     test_images: np.ndarray,
+    calibration: Mapping[str, Any] | None = None,
     validation: bytes | None = None,
     int8: Int8Images | None = None,
     progress: Progress = SILENT,
 ) -> Path:
     """Writes the bundle of `model` to the folder `out` and returns it.
 
-    `size` (px) and `fit` say how images are fitted before the model; `metrics`, `provenance` and
+    `size` (px) and `fit` say how images are fitted before the model; `metrics`, `provenance`,
+    `calibration` (see `Bundle`; its temperature is the model's from here on, 1 without) and
     `validation` (a run's `predictions-validation.parquet`) go into the bundle as they are;
     `test_images`: uint8 [N, size, size, 3], on which ONNX Runtime and torch (both fp32) are
     compared; with `int8` a graph in 8-bit integers is added.
@@ -67,7 +73,8 @@ def export(
         )
     # Contiguous, for channels-last weights are slow here outside of training.
     model = copy.deepcopy(model).cpu().float().to(memory_format=torch.contiguous_format).eval()
-    graph = onnx_graph(model, size=size, fit=fit)
+    model.temperature = 1.0 if calibration is None else calibration["temperature"]
+    graph = onnx_graph(model, size=size, fit=fit, calibration=calibration)
     parity = check_parity(model, graph, test_images, progress)
     added = None if int8 is None else int8_graph(graph, int8, progress)
     return write_bundle(
@@ -80,14 +87,18 @@ def export(
         parity=parity,
         provenance=provenance,
         int8=added,
+        calibration=calibration,
         validation=validation,
     )
 
 
-def onnx_graph(model: Classifier, *, size: int, fit: Fit) -> bytes:
+def onnx_graph(
+    model: Classifier, *, size: int, fit: Fit, calibration: Mapping[str, Any] | None = None
+) -> bytes:
     """The serialised ONNX graph of `model` (fp32, on the CPU, in eval mode).
 
-    Its metadata: `classes` (JSON list), `size` (px), `fit`, `preprocessing` (JSON).
+    Its metadata: `classes` (JSON list), `size` (px), `fit`, `preprocessing` and, where it is given,
+    `calibration` (JSON).
     Raises `BundleError` where torch can't export the model.
     """
     example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
@@ -116,6 +127,7 @@ def onnx_graph(model: Classifier, *, size: int, fit: Fit) -> bytes:
         "size": str(size),
         "fit": fit,
         "preprocessing": json.dumps(model.preprocess.describe()),
+        **({} if calibration is None else {"calibration": json.dumps(calibration)}),
     }
     onnx.helper.set_model_props(proto, metadata)
     return proto.SerializeToString(deterministic=True)
@@ -138,7 +150,7 @@ def check_parity(
     with progress.task("comparing engines", 2 * n) as advance:
         logits = in_batches(partial(_logits, model), images, advance)
         found = in_batches(onnx_engine(graph, ONNX), images, advance)
-    expected = torch.from_numpy(logits).softmax(1).numpy()
+    expected = as_probabilities(logits, model.temperature)
     second, first = np.sort(logits, axis=1)[:, -2:].T
     tied = first - second < TIE
     different = int(((logits.argmax(1) != found.argmax(1)) & ~tied).sum())
