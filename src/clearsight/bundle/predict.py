@@ -3,15 +3,16 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from PIL import Image
 
+from clearsight.bundle import thresholds
 from clearsight.bundle.engines import Engine, batch_size, cores, onnx_engine, torch_engine
 from clearsight.bundle.format import Bundle, read_bundle
 from clearsight.data.decoding import read_image, to_rgb
@@ -25,14 +26,24 @@ OneImage = str | os.PathLike[str] | Image.Image | np.ndarray
 class Prediction:
     """What the model says of one image.
 
-    `file`: its path as given, None for pixels; `label`: the most probable class and its
+    `file`: its path as given, None for pixels; `label`: the most probable class, and its
     `probability`; `probabilities`: of every class, in the order of the bundle's classes.
+    Where `sure` was asked for and not met, `label` is None and `reason` says `unsure`.
+    `prediction_set`: the classes of the conformal set, likeliest first; None where none was asked
+    for.
     """
 
     file: str | None
-    label: str
+    label: str | None
     probability: float
     probabilities: dict[str, float]
+    reason: Literal["unsure"] | None = None
+    prediction_set: tuple[str, ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `clearsight predict --json` prints it: without the last two where they are None."""
+        optional = ("reason", "prediction_set")
+        return {k: v for k, v in asdict(self).items() if v is not None or k not in optional}
 
 
 @dataclass(frozen=True)
@@ -58,29 +69,51 @@ class Predictor:
     run: Callable[[np.ndarray], np.ndarray]
     truncated: bool = False
 
-    def predict(self, images: OneImage | Iterable[OneImage]) -> list[Prediction]:
+    def predict(
+        self,
+        images: OneImage | Iterable[OneImage],
+        *,
+        sure: float | None = None,
+        coverage: float | None = None,
+    ) -> list[Prediction]:
         """One prediction per image, in their order.
 
         An image is the path of a file, a Pillow image, or uint8 pixels [H, W, 3]; give one,
-        several, or uint8 [N, H, W, 3]. They are opened and fitted as in training. Raises
-        `DataError` for a file that can't be decoded, `UsageError` for other pixels.
+        several, or uint8 [N, H, W, 3]. They are opened and fitted as in training. With `sure`, an
+        accuracy such as 0.99, labels are held back where they would be right less often; with
+        `coverage`, such as 0.9, every image also gets a set of classes that holds the true one
+        that often. Both are promises about images like those of the validation part.
+        Raises `DataError` for a file that can't be decoded, `UsageError` for other pixels and for
+        what can't be promised, `BundleError` where the bundle has no calibration.
         """
-        return list(self.stream(images))
+        return list(self.stream(images, sure=sure, coverage=coverage))
 
     @overload
     def stream(
-        self, images: OneImage | Iterable[OneImage], *, errors: Literal["raise"] = "raise"
+        self,
+        images: OneImage | Iterable[OneImage],
+        *,
+        sure: float | None = None,
+        coverage: float | None = None,
+        errors: Literal["raise"] = "raise",
     ) -> Iterator[Prediction]: ...
 
     @overload
     def stream(
-        self, images: OneImage | Iterable[OneImage], *, errors: Literal["raise", "yield"]
+        self,
+        images: OneImage | Iterable[OneImage],
+        *,
+        sure: float | None = None,
+        coverage: float | None = None,
+        errors: Literal["raise", "yield"],
     ) -> Iterator[Prediction | Failure]: ...
 
     def stream(
         self,
         images: OneImage | Iterable[OneImage],
         *,
+        sure: float | None = None,
+        coverage: float | None = None,
         errors: Literal["raise", "yield"] = "raise",
     ) -> Iterator[Prediction | Failure]:
         """As `predict`, a batch at a time: memory does not grow with the number of images.
@@ -90,10 +123,21 @@ class Predictor:
         """
         if errors not in ("raise", "yield"):
             raise UsageError(f"errors: found {errors!r}, expected raise or yield")
-        return self._stream(_several(images), errors == "yield")
+        above = None if sure is None else thresholds.sure(self.bundle, sure).probability
+        set_from = None if coverage is None else thresholds.set_from(self.bundle, coverage)
 
-    def _stream(self, images: Iterable[OneImage], tolerant: bool) -> Iterator[Prediction | Failure]:
-        classes, rest = self.bundle.classes, iter(images)
+        def prediction(file: str | None, row: np.ndarray) -> Prediction:
+            return _prediction(file, row, self.bundle.classes, above, set_from)
+
+        return self._stream(_several(images), prediction, errors == "yield")
+
+    def _stream(
+        self,
+        images: Iterable[OneImage],
+        prediction: Callable[[str | None, np.ndarray], Prediction],
+        tolerant: bool,
+    ) -> Iterator[Prediction | Failure]:
+        rest = iter(images)
         with ThreadPoolExecutor(cores()) as pool:
             while batch := list(islice(rest, batch_size(self.bundle.size))):
                 fitted = list(pool.map(self._fitted_or_error, batch))
@@ -102,7 +146,7 @@ class Predictor:
                 for image, pixels in zip(batch, fitted, strict=True):
                     file = os.fspath(image) if isinstance(image, str | os.PathLike) else None
                     if isinstance(pixels, np.ndarray):
-                        yield _prediction(file, next(rows), classes)
+                        yield prediction(file, next(rows))
                     elif tolerant and isinstance(pixels, DataError):
                         yield Failure(file, str(pixels).removeprefix(f"{file}: "))
                     else:
@@ -163,13 +207,27 @@ def load(
     return Predictor(bundle, engine, onnx_engine(graph.read_bytes(), str(graph), bundle), truncated)
 
 
-def _prediction(file: str | None, row: np.ndarray, classes: Sequence[str]) -> Prediction:
+def _prediction(
+    file: str | None,
+    row: np.ndarray,
+    classes: Sequence[str],
+    above: float | None,
+    set_from: float | None,
+) -> Prediction:
+    """`row`: float32 [K]; `above` and `set_from` are the thresholds asked for."""
     top = int(row.argmax())
+    unsure = above is not None and not row[top] > above
+    prediction_set = None
+    if set_from is not None:
+        likely = [k for k in np.argsort(-row, kind="stable") if k == top or row[k] >= set_from]
+        prediction_set = tuple(classes[k] for k in likely)
     return Prediction(
         file=file,
-        label=classes[top],
+        label=None if unsure else classes[top],
         probability=float(row[top]),
         probabilities=dict(zip(classes, row.tolist(), strict=True)),
+        reason="unsure" if unsure else None,
+        prediction_set=prediction_set,
     )
 
 

@@ -1,0 +1,48 @@
+"""From which probability on a bundle answers, for an accuracy or a coverage that is asked for."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clearsight.bundle.format import Bundle
+from clearsight.errors import BundleError, UsageError
+from clearsight.evaluation.selection import Threshold, promises, set_threshold, sure_threshold
+
+if TYPE_CHECKING:
+    from clearsight.evaluation.predictions import Predictions
+
+
+def sure(bundle: Bundle, accuracy: float) -> Threshold:
+    """The probability above which answers are right for the share `accuracy` of images or more.
+
+    Raises `BundleError` where the bundle has no calibration, `UsageError` where its validation
+    images don't allow to promise that; the sentence says what they do.
+    """
+    said = _validation(bundle, "sure")
+    try:
+        return sure_threshold(promises(said.probabilities, said.labels), accuracy)
+    except UsageError as error:
+        raise UsageError(f"bundle {bundle.path}: {error}") from error
+
+
+def set_from(bundle: Bundle, coverage: float) -> float:
+    """The probability from which on classes are in a set that holds the true one.
+
+    `coverage` is the share of images of which it does. Raises as `sure` does.
+    """
+    said = _validation(bundle, "coverage")
+    try:
+        return set_threshold(said.probabilities[np.arange(len(said.labels)), said.labels], coverage)
+    except UsageError as error:
+        raise UsageError(f"bundle {bundle.path}: {error}") from error
+
+
+def _validation(bundle: Bundle, asked: str) -> "Predictions":
+    if bundle.calibration is None:
+        raise BundleError(
+            f"bundle {bundle.path}: {asked} was asked for, but it has no calibration; evaluate and "
+            "export its run anew (format version 1 had none), one with a validation part"
+        )
+    from clearsight.evaluation.predictions import read_predictions  # pyarrow, only where needed
+
+    return read_predictions(bundle.validation)
