@@ -99,6 +99,7 @@ def _measured(metrics: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
         if "accuracy_without_tta" in metrics:
             shipped = metrics["accuracy_without_tta"]
             lines.append(_accuracy(f"accuracy as shipped ({part}, one view)", shipped, n))
+        lines += _scores(metrics)
         if "macro" in metrics:
             lines.append(f"| macro F1 | {metrics['macro']['f1']:.4f} | | {n:,} |")
         lines += ["", ""]
@@ -114,6 +115,27 @@ def _measured(metrics: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
         f"logits closer than 1e-4: {parity['ties']:,} images, not compared) and probabilities that "
         f"differ by at most {parity['max_difference']:.1e}."
     )
+
+
+def _scores(metrics: Mapping[str, Any]) -> list[str]:
+    """Rows of what the shipped probabilities are worth, where that was measured."""
+    judged, rows = metrics.get("probabilities"), []
+    if judged is None:
+        return []
+    when, other = ("after", "before") if "after" in judged else ("before", None)
+    for name, key in (
+        ("expected calibration error", "ece"),
+        ("the same in bins of equal count", "adaptive_ece"),
+        ("Brier score", "brier"),
+        ("NLL", "nll"),
+    ):
+        value, low, high = (judged[when][key][end] for end in ("value", "low", "high"))
+        before = f", {judged[other][key]['value']:.3f} before calibration" if other else ""
+        rows.append(
+            f"| {name} ({metrics['split']}, one view{before}) | {value:.3f} | {low:.3f} to "
+            f"{high:.3f} | {metrics['n']:,} |"
+        )
+    return rows
 
 
 def _int8(int8: Mapping[str, Any] | None) -> str:
@@ -161,9 +183,17 @@ def _calibrated(calibration: Mapping[str, Any] | None) -> str:
             "- The probabilities are the network's own and were not calibrated: that takes a "
             "validation part (and `clearsight evaluate`, for a run of an earlier version)."
         )
+    sure = calibration["sure"]
+    promised = [
+        f"{100 * row['accuracy']:g} % above a probability of {row['probability']:.4f} "
+        f"({100 * row['coverage']:.1f} % of the images)"
+        for row in sure
+    ]
     return (
         "- The probabilities are calibrated for images like those of the validation part (logits "
         f"divided by {calibration['temperature']:.3g}, fitted on {calibration['n']:,} images)."
+        + f" Accuracy promised there with 95 % confidence: {', '.join(promised)}."
+        * bool(sure)
     )
 
 

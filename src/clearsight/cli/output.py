@@ -174,7 +174,7 @@ def show_evaluation(evaluation: Mapping[str, Any], *, as_json: bool) -> None:
 def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
     """Accuracy with its interval and n, target, averages, phases, most frequent confusions."""
     from clearsight.evaluation.copies import copies_sentence
-    from clearsight.evaluation.verdict import target_verdict
+    from clearsight.evaluation.verdict import calibration_sentence, target_verdict
 
     accuracy, tta = evaluation["accuracy"], evaluation["tta"]
     views = "" if tta == "none" else f", test-time augmentation {tta}"
@@ -197,6 +197,8 @@ def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
         f"loss {evaluation['loss']:.4f}, macro precision {macro['precision']:.4f}, "
         f"recall {macro['recall']:.4f}, F1 {macro['f1']:.4f}"
     )
+    if calibration := calibration_sentence(evaluation):
+        lines.append(calibration)
     lines += [
         f"phase {phase['name']}: {count(phase['epochs'], 'epoch')} in {clock(phase['seconds'])} "
         f"({phase['stop_reason']}{'; gained nothing' * (phase.get('gained') is False)})"

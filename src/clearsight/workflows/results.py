@@ -19,6 +19,7 @@ from clearsight.evaluation.metrics import (
     predict_logits,
 )
 from clearsight.evaluation.predictions import read_predictions, write_predictions
+from clearsight.evaluation.probabilities import before_and_after, judge_probabilities
 from clearsight.evaluation.report import write_report
 from clearsight.explanation.explain import explain_run
 from clearsight.figures.run import draw_augmentation, draw_data, draw_evaluation, draw_training
@@ -123,6 +124,11 @@ def evaluate_model(
         phases=load_metadata(loaded.run.last)[TRAIN_STATE]["phases"],
         without_tta=None if tta == "none" else as_probabilities(plain, model.temperature),
     )
+    calibration = read_json(run.calibration) if run.calibration.is_file() else None
+    evaluation["probabilities"] = judge_probabilities(plain, labels, calibration)
+    if tta != "none":
+        views = before_and_after(averaged, labels, temperature if calibration else None)
+        evaluation["probabilities"]["tta"] = {"views": tta, **views}
     copies = copies_of_training(loaded.images, loaded.split.train, indices)
     if len(copies):
         right = probabilities.argmax(1) == labels
