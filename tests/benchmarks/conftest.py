@@ -18,6 +18,11 @@ def doubt() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
+def probabilities() -> ModuleType:
+    return script("probabilities")
+
+
+@pytest.fixture(scope="module")
 def step_profile() -> ModuleType:
     return script("step_profile")
 
