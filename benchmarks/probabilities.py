@@ -26,8 +26,8 @@ def scores_table(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     rows = []
     for name, about in found.items():
         judged = about["probabilities"]
-        both = [("one", judged)] + ([(judged["tta"]["views"], judged["tta"])] * ("tta" in judged))
-        for views, scores in both:
+        several = [judged["tta"]] if "tta" in judged else []
+        for views, scores in (("one", judged), *((each["views"], each) for each in several)):
             cells = [name, views, f"{about['n']:,}", f"{scores['temperature']:.3f}"]
             rows.append([*cells, *(_change(scores, key) for key in SCORES)])
     return {"head": ["run", "views", "n", "temperature", *SCORES.values()], "rows": rows}
