@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from clearsight.bundle.engines import onnx_engine
 from clearsight.bundle.export import check_parity, export, onnx_graph
 from clearsight.bundle.format import read_bundle
 from clearsight.errors import BundleError, UsageError
@@ -152,6 +153,24 @@ def test_ties_are_counted_and_not_compared() -> None:
         model.head.bias[:] = torch.tensor([5.0, 5.0, -50.0])
     parity = check_parity(model, onnx_graph(model, size=16, fit="crop"), pixels(6))
     assert parity["ties"] == 6
+
+
+def test_the_graph_of_a_calibrated_model_keeps_labels_that_nearly_tie() -> None:
+    """Two logits that differ by less than float32 can show in a probability."""
+    model = small_model().eval()
+    assert isinstance(model.head, nn.Linear)
+    with torch.no_grad():
+        model.head.weight.zero_()
+        model.head.bias[:] = torch.tensor([1.0, np.nextafter(np.float32(1), np.float32(2)), -1.0])
+    for temperature in (0.2, 1.0, 3.0, 50.0):
+        model.temperature = temperature
+        graph = onnx_graph(model, size=16, fit="crop")
+        found = onnx_engine(graph, "graph")(pixels(2))
+        assert found.argmax(1).tolist() == [1, 1]
+        with torch.inference_mode():
+            expected = model.probabilities(torch.from_numpy(pixels(2))).numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+        assert expected.argmax(1).tolist() == [1, 1]
 
 
 def test_a_graph_that_disagrees_is_refused_and_nothing_is_written(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The int8 graph: what is in integers, how it is judged, and when it is refused."""
 
+import copy
 import json
 import tempfile
 from pathlib import Path
@@ -103,6 +104,19 @@ def nodes(graph: bytes) -> tuple[list[onnx.NodeProto], dict[str, onnx.NodeProto]
     made = {name: node for node in proto.node for name in node.output}
     stored = {each.name: numpy_helper.to_array(each) for each in proto.initializer}
     return list(proto.node), made, stored
+
+
+def test_the_int8_graph_is_calibrated_and_keeps_its_labels(model: Classifier, int8: bytes) -> None:
+    warmer = copy.deepcopy(model)
+    warmer.temperature = 4.0
+    images, _ = colours(60, 1)
+    plain = onnx_engine(int8, "graph")(images)
+    found = onnx_engine(
+        quantise(onnx_graph(warmer, size=24, fit="crop"), colours(60, 0)[0]), "graph"
+    )(images)
+    expected = plain**0.25 / (plain**0.25).sum(1, keepdims=True)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_array_equal(found.argmax(1), plain.argmax(1))
 
 
 def test_both_graphs_say_nearly_the_same(graph: bytes, int8: bytes) -> None:
