@@ -33,6 +33,7 @@ MISTAKE = (
 )
 
 CLASSES_NAMED = 200
+SHARES_NAMED = (0.5, 0.8, 0.9)
 
 FITTING = {
     "letterbox": "scaled to fit inside, centred on the mean colour of its border",
@@ -103,6 +104,8 @@ def _measured(metrics: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
         if "macro" in metrics:
             lines.append(f"| macro F1 | {metrics['macro']['f1']:.4f} | | {n:,} |")
         lines += ["", ""]
+        if surest := _surest(metrics):
+            lines += [f"Right are {surest}.", ""]
         if copies := copies_sentence(metrics):
             lines += [f"**Warning:** {copies}.", ""]
         if verdict := target_verdict(metrics):
@@ -136,6 +139,16 @@ def _scores(metrics: Mapping[str, Any]) -> list[str]:
             f"{high:.3f} | {metrics['n']:,} |"
         )
     return rows
+
+
+def _surest(metrics: Mapping[str, Any]) -> str:
+    """The curve of accuracy over coverage at a few shares; empty where it was not measured."""
+    curve = metrics.get("probabilities", {}).get("curve", [])
+    named = [row for row in curve if round(row["coverage"], 2) in SHARES_NAMED]
+    return ", ".join(
+        f"{percent(row['accuracy']['value'])} of the surest {100 * row['coverage']:.0f} % of images"
+        for row in reversed(named)
+    )
 
 
 def _int8(int8: Mapping[str, Any] | None) -> str:
