@@ -54,7 +54,9 @@ def test_without_calibration_only_what_the_network_says_is_judged() -> None:
     assert (found["sure"], found["sets"]) == ([], [])
     sentence = calibration_sentence({"probabilities": found, "n": 5, "split": "test"})
     assert sentence is not None
-    assert sentence.startswith("the probabilities are not calibrated, for there are no validation")
+    assert sentence.startswith(
+        "the probabilities are not calibrated, which takes validation images"
+    )
 
 
 def test_what_is_said_of_the_images_it_was_fitted_on() -> None:

@@ -39,7 +39,7 @@ def calibration_sentence(evaluation: Mapping[str, Any]) -> str | None:
     ece, nll = (judged["before"][name]["value"] for name in ("ece", "nll"))
     if "after" not in judged:
         return (
-            f"the probabilities are not calibrated, for there are no validation images: expected "
+            "the probabilities are not calibrated, which takes validation images: expected "
             f"calibration error {ece:.3f}, NLL {nll:.3f} (n = {evaluation['n']:,})"
         )
     error = judged["after"]["ece"]
