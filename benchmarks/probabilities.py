@@ -8,7 +8,7 @@ validation images promised, as they were measured on the test images.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,10 @@ def _share(accuracy: Mapping[str, float]) -> str:
     return f"{value} % ({low}–{high})"
 
 
+def _only(judged: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {key: judged[key] for key in keys if key in judged}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -85,11 +89,18 @@ def main() -> None:
         }
     device = pick_device("auto")
     about = environment(device, pick_precision("fp32", device))
-    for name, table in (("probabilities", scores_table), ("promises", promises_table)):
+    for name, table, keys in (
+        ("probabilities", scores_table, ("temperature", "before", "after", "tta")),
+        ("promises", promises_table, ("sure", "sets")),
+    ):
         made = table(found)
         for line in (made["head"], *made["rows"]):
             print("  ".join(line))
-        record_benchmark(given.out / f"{name}.json", about, runs=found, table=made)
+        runs = {
+            run: {**each, "probabilities": _only(each["probabilities"], keys)}
+            for run, each in found.items()
+        }
+        record_benchmark(given.out / f"{name}.json", about, runs=runs, table=made)
 
 
 if __name__ == "__main__":
