@@ -37,6 +37,11 @@ def scaling() -> ModuleType:
     return script("scaling")
 
 
+@pytest.fixture(scope="module")
+def unlike() -> ModuleType:
+    return script("unlike")
+
+
 def script(name: str) -> ModuleType:
     path = Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
