@@ -24,9 +24,9 @@ from clearsight.data.images import ImageSet
 from clearsight.data.sources import find_source, load_images
 from clearsight.errors import DataError
 from clearsight.evaluation.metrics import batch_size
-from clearsight.evaluation.unlike import energy, unlike_threshold
+from clearsight.evaluation.selection import unlike_threshold
 from clearsight.ledger import record_benchmark
-from clearsight.models.classifier import Classifier
+from clearsight.models.classifier import Classifier, unlike
 from clearsight.runtime.environment import environment
 from clearsight.training.checkpoint import load_classifier
 from clearsight.workflows.loading import LoadedRun, load_run
@@ -61,10 +61,14 @@ def outputs(model: Classifier, images: np.ndarray) -> Output:
 
 
 def fitted_scores(known: Output, labels: np.ndarray, neighbour: int) -> dict[str, Score]:
-    """The scores in question; `known` are training images, `labels` int64 [N] theirs."""
+    """The scores in question; `known` are training images, `labels` int64 [N] theirs.
+
+    Energy is that of W. Liu et al., "Energy-based out-of-distribution detection", 2020
+    (arXiv:2010.03759).
+    """
     return {
-        "energy": lambda of: energy(of.logits),
-        "largest logit": lambda of: -of.logits.amax(1),
+        "largest logit": lambda of: unlike(of.logits),
+        "energy": lambda of: -of.logits.logsumexp(1),
         **mahalanobis(known.features, torch.from_numpy(labels)),
         "nearest neighbours": nearest_neighbours(known.features, neighbour),
     }

@@ -12,6 +12,7 @@ from clearsight.evaluation.selection import (
     promises,
     set_threshold,
     sure_threshold,
+    unlike_threshold,
 )
 
 
@@ -134,3 +135,36 @@ def test_sets_cover_what_they_promise_on_average_over_validation_parts(coverage:
     found = [1 - set_threshold(rng.random(n), coverage) for _ in range(4000)]
     assert np.mean(found) == pytest.approx(np.ceil((n + 1) * coverage) / (n + 1), abs=0.004)
     assert np.mean(found) >= coverage - 0.004
+
+
+def test_the_least_threshold_that_lets_the_share_pass() -> None:
+    scores = np.random.default_rng(0).permutation(np.arange(1, 201)).astype(np.float32)
+    assert unlike_threshold(scores) == 198  # of 200, 99 % are 198
+    assert unlike_threshold(scores, 0.95) == 190
+    assert unlike_threshold(scores, 1.0) == 200
+
+
+@pytest.mark.parametrize("n", [1, 2, 99, 100, 101, 5000])
+def test_enough_pass_whatever_their_number_and_one_fewer_would_not_do(n: int) -> None:
+    scores = np.random.default_rng(n).normal(size=n).astype(np.float32)
+    threshold = unlike_threshold(scores)
+    assert (scores <= threshold).mean() >= 0.99
+    assert (scores < threshold).mean() < 0.99
+
+
+def test_equal_scores_pass_together() -> None:
+    assert unlike_threshold(np.full(10, -3.0, np.float32)) == -3
+
+
+def test_about_one_in_a_hundred_new_images_is_called_unlike() -> None:
+    rng = np.random.default_rng(0)
+    rates = [
+        (rng.normal(size=2000) > unlike_threshold(rng.normal(size=2000))).mean() for _ in range(200)
+    ]
+    assert np.mean(rates) == pytest.approx(0.01, abs=0.001)
+
+
+@pytest.mark.parametrize("scores", [[], [1.0, float("nan")]])
+def test_no_scores_and_nan_are_refused(scores: list[float]) -> None:
+    with pytest.raises(UsageError, match="validation image"):
+        unlike_threshold(np.array(scores))

@@ -1,7 +1,7 @@
-"""Answers held back: when to say "don't know", and sets of classes instead of one.
+"""Answers held back: when to say "don't know" or "unlike", and sets of classes instead of one.
 
-Both are promises about new images like those of the validation part, by the probabilities that the
-calibrated model gave there.
+"Don't know" and sets are promises about new images like those of the validation part, by the
+probabilities that the calibrated model gave there.
 """
 
 from fractions import Fraction
@@ -14,6 +14,8 @@ from clearsight.errors import UsageError
 
 # How sure a promise of accuracy is: of 20 models, one may break it.
 CONFIDENCE = 0.95
+# The share of images like those of the training that are not called unlike them.
+PASSING = 0.99
 # Shares of the images, the surest first, whose accuracy is looked at for a promise.
 SHARES = 40
 
@@ -101,3 +103,15 @@ def set_threshold(true: np.ndarray, coverage: float) -> float:
             f"{np.floor(1000 * n / (n + 1)) / 1000:g}"
         )
     return float(np.sort(true)[n - rank])
+
+
+def unlike_threshold(scores: np.ndarray, passing: float = PASSING) -> float:
+    """The least of the scores that at least the share `passing` of them does not surpass.
+
+    `scores`: float [N], of validation images, as `models.classifier.unlike` gives them. An image
+    above the threshold is called unlike. Raises `UsageError` for no scores, or NaN among them.
+    """
+    if not len(scores) or np.isnan(scores).any():
+        found = "NaN" if len(scores) else "none"
+        raise UsageError(f"scores: found {found}; a threshold needs a number per validation image")
+    return float(np.sort(scores)[ceil(len(scores) * Fraction(str(passing))) - 1])

@@ -1,6 +1,7 @@
 """`Classifier`: preprocess ▸ backbone ▸ head, from raw uint8 pixels to logits."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,18 @@ from clearsight.models.preprocess import Expectation, Preprocess
 # By so much, in nats, another class stays below the likeliest, however close their logits are.
 # Less would be lost in float32: exp(-2 ** -22) is four steps below 1.
 LEAD = 2.0**-22
+
+
+class Outputs(NamedTuple):
+    """What a classifier says of N images.
+
+    `probabilities`: float32 [N, K], calibrated; `features`: float32 [N, D], what the head is given;
+    `unlike`: float32 [N], see `unlike`.
+    """
+
+    probabilities: Tensor
+    features: Tensor
+    unlike: Tensor
 
 
 class Classifier(nn.Module):
@@ -49,7 +62,13 @@ class Classifier(nn.Module):
 
     def probabilities(self, images: Tensor) -> Tensor:
         """uint8 images [N, H, W, 3] → calibrated probabilities float32 [N, K]."""
-        return calibrated(self(images).float(), self.temperature)
+        return self.outputs(images).probabilities
+
+    def outputs(self, images: Tensor) -> Outputs:
+        """All that a bundle tells of uint8 images [N, H, W, 3]."""
+        features = self.backbone(self.preprocess(images))
+        logits = self.head(features).float()
+        return Outputs(calibrated(logits, self.temperature), features.float(), unlike(logits))
 
     def describe(self) -> dict[str, object]:
         """What `registry.rebuild` needs, and where the weights it started from are from."""
@@ -78,3 +97,14 @@ def calibrated(logits: Tensor, temperature: float) -> Tensor:
     top = logits.amax(1, keepdim=True)
     below = (logits - top) / temperature
     return torch.where(logits == top, below, below.clamp(max=-LEAD)).softmax(1)
+
+
+def unlike(logits: Tensor) -> Tensor:
+    """How unlike its training images the classifier finds images, float [N]: larger is less like.
+
+    The largest of the logits [N, K], before any calibration, with its sign turned: D. Hendrycks
+    et al., "Scaling out-of-distribution detection for real-world settings", 2022
+    (arXiv:1911.11132). Of five scores it told most in benchmarks/unlike.py, and it needs nothing
+    but the logits. It is no guarantee: docs/trust.md says how much it misses.
+    """
+    return -logits.amax(1)
