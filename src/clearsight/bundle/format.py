@@ -3,7 +3,8 @@
     bundle.json         format version, architecture, input, preprocessing, classes, calibration,
                         metrics, parity of the two engines, provenance, SHA-256 of the other files
     model.safetensors   weights
-    model.onnx          the whole model: `images` uint8 [N, S, S, 3] → `probabilities` [N, K]
+    model.onnx          the whole model: `images` uint8 [N, S, S, 3] → `probabilities` [N, K],
+                        `features` [N, D], `unlike` [N]
     model.int8.onnx     the same with 8-bit integers inside, where it was asked for
     MODEL_CARD.md       all of that for people
     validation.parquet  what the model says of every validation image, where there were any
@@ -53,6 +54,8 @@ class Bundle:
     - `classes`: K names, in the order of the probabilities
     - `calibration`: `temperature`, which divides the logits, and from the `n` validation images
       `sure`, thresholds of probability by accuracy, and `sets`, by coverage; None without any
+    - `features`: D, how many the network gives of an image; None where the bundle was exported
+      before it gave any, nor how unlike its training images an image is
     - `metrics`: as `evaluation.json`; `parity`: `n`, `ties`, `max_difference`, see `export`
     - `int8`: what the int8 graph costs, see `quantize.judge`; None without one
     - `provenance`: how the model came to be
@@ -73,6 +76,7 @@ class Bundle:
     checksum: str
     int8: dict[str, Any] | None = None
     calibration: dict[str, Any] | None = None
+    features: int | None = None
 
     @property
     def weights(self) -> Path:
@@ -132,6 +136,7 @@ def write_bundle(
     metrics: Mapping[str, Any],
     parity: Mapping[str, Any],
     provenance: Mapping[str, Any],
+    features: int | None = None,
     int8: tuple[bytes, Mapping[str, Any]] | None = None,
     calibration: Mapping[str, Any] | None = None,
     validation: bytes | None = None,
@@ -153,6 +158,7 @@ def write_bundle(
         "input": {"size": size, "fit": fit},
         "preprocessing": model.preprocess.describe(),
         "classes": list(model.classes),
+        **({} if features is None else {"features": features}),
         **({} if calibration is None else {"calibration": dict(calibration)}),
         "metrics": dict(metrics),
         "parity": dict(parity),
@@ -222,6 +228,7 @@ def read_bundle(path: Path | str, *, verify: bool = True) -> Bundle:
         checksum=manifest["checksum"],
         int8=manifest.get("int8"),
         calibration=manifest.get("calibration"),
+        features=manifest.get("features"),
     )
 
 

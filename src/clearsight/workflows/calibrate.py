@@ -4,14 +4,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from clearsight.errors import UsageError
 from clearsight.evaluation.calibration import fit_temperature
 from clearsight.evaluation.metrics import TTA, as_probabilities, predict_logits
 from clearsight.evaluation.predictions import write_predictions
-from clearsight.evaluation.selection import promises, set_threshold, sure_threshold
+from clearsight.evaluation.selection import (
+    PASSING,
+    promises,
+    set_threshold,
+    sure_threshold,
+    unlike_threshold,
+)
 from clearsight.files import write_json
-from clearsight.models.classifier import Classifier
+from clearsight.models.classifier import Classifier, unlike
 from clearsight.progress import SILENT, Progress
 from clearsight.training.checkpoint import load_classifier, save_temperature
 from clearsight.workflows.loading import LoadedRun
@@ -39,6 +46,8 @@ def calibrate(loaded: LoadedRun, progress: Progress = SILENT) -> list[Path]:
     temperature = fit_temperature(logits, labels[indices])
     probabilities = as_probabilities(logits, temperature)
     content = {"temperature": temperature, **thresholds(probabilities, labels[indices])}
+    scores = unlike(torch.from_numpy(logits)).numpy()
+    content["unlike"] = {"threshold": unlike_threshold(scores), "passing": PASSING}
     if tta != "none":
         views = {"views": tta, "temperature": tta_temperature(loaded, model, tta, progress)}
         content["tta"] = views
