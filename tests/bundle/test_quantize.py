@@ -121,11 +121,18 @@ def test_the_int8_graph_is_calibrated_and_keeps_its_labels(model: Classifier, in
 
 def test_both_graphs_say_nearly_the_same(graph: bytes, int8: bytes) -> None:
     images, labels = colours(150, 1)
-    expected, found = (onnx_engine(each, "graph")(images) for each in (graph, int8))
+    fp32, by_int8 = (onnx_engine(each, "graph")(images) for each in (graph, int8))
+    expected, found = fp32.probabilities, by_int8.probabilities
     assert (expected.argmax(1) == labels).mean() > 0.99
     assert (expected.argmax(1) == found.argmax(1)).mean() > 0.99
     assert 1e-5 < np.abs(expected - found).max() < 0.2
     assert found.sum(1) == pytest.approx(1, abs=1e-5)
+    assert fp32.unlike is not None
+    assert by_int8.unlike is not None
+    assert np.corrcoef(fp32.unlike, by_int8.unlike)[0, 1] > 0.98
+    assert fp32.features is not None
+    assert by_int8.features is not None
+    assert by_int8.features.shape == fp32.features.shape == (150, 16)
 
 
 @pytest.mark.slow
@@ -234,8 +241,9 @@ def test_int8_is_an_engine_and_auto_stays_in_fp32(bundle: Path, graph: bytes, in
     assert load(bundle).engine == "onnx"
     predictor = load(bundle, "int8")
     assert predictor.engine == "int8"
-    assert np.array_equal(predictor.run(images), onnx_engine(int8, "int8")(images))
-    assert not np.array_equal(predictor.run(images), load(bundle).run(images))
+    found = predictor.run(images).probabilities
+    assert np.array_equal(found, onnx_engine(int8, "int8")(images).probabilities)
+    assert not np.array_equal(found, load(bundle).run(images).probabilities)
 
 
 def test_the_command_line_predicts_in_int8(

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_what_can_t_be_promised_is_refused_with_what_can(predictor: Predictor) -
 
 
 @pytest.mark.parametrize("asked", [{"sure": 0.9}, {"coverage": 0.9}])
-def test_a_bundle_of_version_1_is_refused(asked: dict[str, float]) -> None:
+def test_a_bundle_of_version_1_is_refused(asked: dict[str, Any]) -> None:
     with pytest.raises(BundleError, match=r"v1: (sure|coverage) was asked for, but it has no cali"):
         load(V1).predict([], **asked)
 

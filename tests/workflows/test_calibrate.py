@@ -81,8 +81,8 @@ def test_every_way_to_a_probability_gives_the_calibrated_one(run: Run, tmp_path:
         expected = (logits / model.temperature).softmax(1).numpy()
     ways = {
         "run": predict_probabilities(model, pixels),
-        "onnx": load(bundle, engine="onnx").run(pixels),
-        "torch": load(bundle, engine="torch").run(pixels),
+        "onnx": load(bundle, engine="onnx").run(pixels).probabilities,
+        "torch": load(bundle, engine="torch").run(pixels).probabilities,
     }
     for way, found in ways.items():
         np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=way)

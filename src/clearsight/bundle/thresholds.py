@@ -1,4 +1,4 @@
-"""From which probability on a bundle answers, for an accuracy or a coverage that is asked for."""
+"""From where on a bundle answers: for an accuracy, for a coverage, for familiar images."""
 
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,22 @@ def set_from(bundle: Bundle, coverage: float) -> float:
         return set_threshold(said.probabilities[np.arange(len(said.labels)), said.labels], coverage)
     except UsageError as error:
         raise UsageError(f"bundle {bundle.path}: {error}") from error
+
+
+def unlike(bundle: Bundle) -> float:
+    """The score above which an image is less like those of the training than is usual.
+
+    Raises `BundleError` where the bundle has no such score, or no threshold for it.
+    """
+    asked = f"bundle {bundle.path}: familiar images were asked for, but it"
+    if bundle.features is None:
+        raise BundleError(f"{asked} gives no score of them; export its run anew")
+    if bundle.calibration is None or "unlike" not in bundle.calibration:
+        raise BundleError(
+            f"{asked} has no threshold for them; evaluate and export its run anew, one with a "
+            "validation part"
+        )
+    return bundle.calibration["unlike"]["threshold"]
 
 
 def _validation(bundle: Bundle, asked: str) -> "Predictions":

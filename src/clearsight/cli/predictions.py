@@ -14,8 +14,10 @@ if TYPE_CHECKING:  # `clearsight --help` shall be quick
     from clearsight.bundle.predict import Failure, Prediction
 
 
-def promise_lines(bundle: "Bundle", sure: float | None, coverage: float | None) -> list[str]:
-    """What was asked for, from which probability on it holds, and on how many images that rests."""
+def promise_lines(
+    bundle: "Bundle", sure: float | None, coverage: float | None, familiar: bool = False
+) -> list[str]:
+    """What was asked for, from where on it holds, and on how many images that rests."""
     from clearsight.bundle import thresholds
 
     lines = []
@@ -31,7 +33,15 @@ def promise_lines(bundle: "Bundle", sure: float | None, coverage: float | None) 
             f"of {percent(thresholds.set_from(bundle, coverage))} or more; "
         )
     n = bundle.calibration["n"] if bundle.calibration else 0
-    return [f"{line}n = {n:,}, for images like those" for line in lines]
+    lines = [f"{line}n = {n:,}, for images like those" for line in lines]
+    if familiar:
+        most, passing = thresholds.unlike(bundle), (bundle.calibration or {})["unlike"]["passing"]
+        lines.append(
+            f"familiar: labels for images whose score `unlike` is at most {most:.4g}, as of "
+            f"{percent(passing)} of the validation images; n = {n:,}; no guarantee, for images "
+            "from elsewhere can score so as well"
+        )
+    return lines
 
 
 def show_predictions(
@@ -41,18 +51,23 @@ def show_predictions(
     *,
     sure: bool = False,
     sets: bool = False,
+    familiar: bool = False,
+    unlike: bool = False,
 ) -> int:
     """A line per image, as soon as it is known; returns how many have an error instead.
 
     `form`: json (JSON Lines with every probability), csv, or text (file, label, probability).
-    With `sure` and `sets` CSV has the columns `reason` and `prediction_set`, its classes joined by
-    semicolons; with `sure` stderr says at the end how many were unsure.
+    CSV has the column `reason` with `sure` and `familiar`, `prediction_set`, its classes joined by
+    semicolons, with `sets`, and `unlike` where predictions have that score. With `sure` and
+    `familiar` stderr says at the end how many labels were held back for it.
     """
     from clearsight.bundle.predict import Failure
 
-    failures = unsure = answers = 0
+    failures = answers = 0
+    held_back = {"unsure": 0} if sure else {}
+    held_back |= {"unlike": 0} if familiar else {}
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    optional = ["reason"] * sure + ["prediction_set"] * sets
+    optional = ["reason"] * (sure or familiar) + ["prediction_set"] * sets + ["unlike"] * unlike
     names = ["label", "probability", *optional, *(f"p_{c}" for c in classes)]
     if form == "csv":
         writer.writerow(["file", *names, "error"])
@@ -61,7 +76,8 @@ def show_predictions(
             failures += 1
         else:
             answers += 1
-            unsure += found.reason == "unsure"
+            if found.reason:
+                held_back[found.reason] += 1
         if form == "json":
             show_json(asdict(found) if isinstance(found, Failure) else found.to_dict())
         elif form == "csv":
@@ -75,15 +91,16 @@ def show_predictions(
             said = f"error: {found.error}" if isinstance(found, Failure) else _said(found)
             show_lines([f"{one_line(found.file or '')}  {said}"])
         sys.stdout.flush()
-    if sure:
-        sys.stderr.write(f"unsure: {unsure:,} of {count(answers, 'image')}\n")
+    for reason, number in held_back.items():
+        sys.stderr.write(f"{reason}: {number:,} of {count(answers, 'image')}\n")
     return failures
 
 
 def _cells(found: "Prediction", optional: Sequence[str]) -> Iterator[str | float]:
     yield from (found.label or "", found.probability)
     for name in optional:
-        yield (found.reason or "") if name == "reason" else ";".join(found.prediction_set or ())
+        value = getattr(found, name)
+        yield ";".join(value) if name == "prediction_set" else "" if value is None else value
     yield from found.probabilities.values()
 
 
