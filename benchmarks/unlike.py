@@ -5,7 +5,8 @@
 Chosen by: the validation images of every run, against images made from them in six ways; and those
 of the run `--held-out`, trained without three of the classes (here, unless it exists), against
 images of these. The score of the best mean AUROC is chosen. Judged by: the first run's test images
-against foreign sets, which have no say in the choice.
+against foreign sets, which have no say in the choice; the table of the choice is
+`unlike-choice.json`, that of the foreign sets `unlike.json`.
 """
 
 import argparse
@@ -262,10 +263,12 @@ def main() -> None:
         for row in (table["head"], *table["rows"]):
             print("".join(f"{cell:<28}" for cell in row))
         print()
+    machine = environment(torch.device("cpu"), "fp32")
+    about = {"recipe": loaded.config.name, "chosen": chosen}
+    record_benchmark(given.out, machine, **about, foreign=foreign, table=tables[0])
     record_benchmark(
-        given.out, environment(torch.device("cpu"), "fp32"),
-        recipe=loaded.config.name, chosen=chosen, mean_auroc=mean, choice=choice, foreign=foreign,
-        table=tables[0], choice_table=tables[1],
+        given.out.with_stem(f"{given.out.stem}-choice"), machine,
+        **about, mean_auroc=mean, runs=choice, table=tables[1],
     )  # fmt: skip
 
 
