@@ -173,7 +173,8 @@ def _limits(
     calibration: Mapping[str, Any] | None,
 ) -> str:
     lines = [
-        f"- Every image gets one of the {len(classes):,} classes, even if it shows none of them.",
+        f"- Every image gets one of the {len(classes):,} classes, even if it shows none of them"
+        f"{_familiar(calibration)}.",
         f"- The numbers apply to images like those of {data or 'its test set'}; "
         "expect lower accuracy on images from other sources.",
         _calibrated(calibration),
@@ -188,6 +189,18 @@ def _limits(
         worst = (f"`{p['true']}` as `{p['predicted']}` ({p['count']})" for p in metrics["pairs"])
         lines.append(f"- Most frequent mistakes: {', '.join(list(worst)[:3])}.")
     return "\n".join(lines)
+
+
+def _familiar(calibration: Mapping[str, Any] | None) -> str:
+    if calibration is None or "unlike" not in calibration:
+        return ""
+    about = calibration["unlike"]
+    return (
+        f", unless `clearsight predict --familiar` is asked for: an image whose score `unlike` is "
+        f"above {about['threshold']:.4g}, which {about['passing']:.0%} of the validation images "
+        "are not, then gets no label. That is no guarantee: many images from elsewhere are not "
+        "above it either"
+    )
 
 
 def _calibrated(calibration: Mapping[str, Any] | None) -> str:
