@@ -97,6 +97,9 @@ def test_bundle_and_graph_carry_the_threshold_and_the_number_of_features(run: Ru
     assert bundle.features == 16
     assert bundle.calibration is not None
     assert bundle.calibration["unlike"] == read_json(run.calibration)["unlike"]
+    card = (bundle.path / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "which 99% of the validation images are not" in card
+    assert "no guarantee" in card
 
 
 def test_both_engines_give_the_network_s_features_and_its_largest_logit(
@@ -219,6 +222,7 @@ def test_without_a_validation_part_there_is_a_score_but_no_threshold(tmp_path: P
         model, out=tmp_path / "bundle", fit="crop", size=16, metrics={}, provenance={},
         test_images=images, calibration=None,
     )  # fmt: skip
+    assert "familiar" not in (tmp_path / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
     predictor = load(tmp_path / "bundle")
     assert all(each.unlike is not None for each in predictor.predict(images))
     assert predictor.features(images).shape == (2, 16)
