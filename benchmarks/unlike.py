@@ -134,10 +134,15 @@ def judge(inside: np.ndarray, outside: np.ndarray, threshold: float) -> dict[str
     }
 
 
-def judged(
-    loaded: LoadedRun, part: str, others: Mapping[str, np.ndarray]
-) -> dict[str, dict[str, Any]]:
-    """By score: the images of `part` and how many are above the threshold, and the `others`."""
+class Fitted(NamedTuple):
+    """A run's model, the scores fitted on its training part, and its validation part."""
+
+    model: Classifier
+    scores: dict[str, Score]
+    validation: Output
+
+
+def fitted(loaded: LoadedRun) -> Fitted:
     images, parts, model = loaded.images, loaded.split, load_classifier(loaded.run.weights)
     known = parts.train[:FITTED_ON]
     scores = fitted_scores(
@@ -145,13 +150,20 @@ def judged(
         images.labels[known],
         max(1, NEIGHBOUR * len(known) // FITTED_ON),
     )
-    validation = outputs(model, images.images[parts.validation])
-    where = getattr(parts, part)
-    inside = validation if part == "validation" else outputs(model, images.images[where])
-    found = {name: outputs(model, pixels) for name, pixels in others.items()}
+    return Fitted(model, scores, outputs(model, images.images[parts.validation]))
+
+
+def judged(
+    run: Fitted, inside: Output, others: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, Any]]:
+    """By score: how many of `inside` are above the threshold, and how each of `others` does.
+
+    `others`: images, uint8 [N, S, S, 3]; `auroc` is the mean over them.
+    """
+    found = {name: outputs(run.model, pixels) for name, pixels in others.items()}
     result = {}
-    for name, score in scores.items():
-        threshold, own = unlike_threshold(score(validation).numpy()), score(inside).numpy()
+    for name, score in run.scores.items():
+        threshold, own = unlike_threshold(score(run.validation).numpy()), score(inside).numpy()
         sets = {key: judge(own, score(of).numpy(), threshold) for key, of in found.items()}
         result[name] = {
             "inside": {"n": len(own), "flagged": float((own > threshold).mean())},
@@ -232,11 +244,13 @@ def main() -> None:
     given = parser.parse_args()
     n, rng = given.images, np.random.default_rng(0)
 
-    choice = {}
+    choice, runs = {}, []
     for path in given.runs:
         loaded = load_run(path, data_dir=given.data_dir)
-        own = loaded.images.images[loaded.split.validation[:n]]
-        choice[f"{path.name}, made"] = judged(loaded, "validation", made_outliers(own, rng))
+        runs.append((loaded, fitted(loaded)))
+        made = made_outliers(loaded.images.images[loaded.split.validation[:n]], rng)
+        choice[f"{path.name}, made"] = judged(runs[-1][1], runs[-1][1].validation, made)
+        print(path, flush=True)
     whole = load_images("cifar10", data_dir=given.data_dir)
     known = of_known_classes(whole)
     if not given.held_out.exists():
@@ -247,17 +261,18 @@ def main() -> None:
             evaluation=replace(recipe.evaluation, target=None),
         )
         train(recipe, out=given.held_out, images=known)
-    choice[f"{given.held_out.name}, held-out classes"] = judged(
-        load_run(given.held_out, images=known), "validation", of_unknown_classes(whole, n)
-    )
+    run = fitted(load_run(given.held_out, images=known))
+    unknown = of_unknown_classes(whole, n)
+    choice[f"{given.held_out.name}, held-out classes"] = judged(run, run.validation, unknown)
     mean = {
         name: float(np.mean([found[name]["auroc"] for found in choice.values()]))
         for name in next(iter(choice.values()))
     }
     chosen = max(mean, key=mean.__getitem__)
-    loaded = load_run(given.runs[0], data_dir=given.data_dir)
+    loaded, run = runs[0]
     others = foreign_sets(loaded.images.size, n, rng) | cifar100(n, given.data_dir)
-    foreign = judged(loaded, "test", others)
+    inside = outputs(run.model, loaded.images.images[loaded.split.test])
+    foreign = judged(run, inside, others)
     tables = (foreign_table(foreign[chosen]), choice_table(choice, mean))
     for table in tables:
         for row in (table["head"], *table["rows"]):
