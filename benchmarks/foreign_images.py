@@ -1,8 +1,8 @@
 """Images that a classifier of CIFAR-10 was not trained on, each uint8 [N, S, S, 3] and seeded.
 
-`made_outliers` are made from images of the data set itself: a score is chosen by them.
-`foreign_sets` are from elsewhere: noise, drawings, and images that packages bring along. The
-chosen score is judged by them, and nothing is chosen by them.
+`made_outliers` are made from images of the data set itself: scores are compared by
+them. `foreign_sets` are from elsewhere: noise, drawings, and images that packages bring along. The
+shipped score is judged by them, and nothing is chosen by them.
 """
 
 from collections.abc import Callable, Iterable

@@ -104,7 +104,7 @@ def unlike(logits: Tensor) -> Tensor:
 
     The largest of the logits [N, K], before any calibration, with its sign turned: D. Hendrycks
     et al., "Scaling out-of-distribution detection for real-world settings", 2022
-    (arXiv:1911.11132). Of five scores it told most in benchmarks/unlike.py, and it needs nothing
-    but the logits. It is no guarantee: docs/trust.md says how much it misses.
+    (arXiv:1911.11132). It needs nothing but the logits. benchmarks/unlike.py compares it with
+    others. It is no guarantee: docs/trust.md says how much it misses.
     """
     return -logits.amax(1)
