@@ -2,10 +2,11 @@
 
     python -m benchmarks.unlike runs/RUN … --held-out runs/WITHOUT-THREE-CLASSES
 
-Compared by: the validation images of every run, against images made from them in six ways; and those
-of the run `--held-out`, trained without three of the classes (here, unless it exists), against
-images of these. `unlike-choice.json` has the mean AUROC of each score. Judged, in `unlike.json`: the
-shipped score on the first run's test images against foreign sets, which have no say in the choice.
+Compared by: the validation images of every run, against images made from them in six ways; and
+those of the run `--held-out`, trained without three of the classes (here, unless it exists),
+against images of these. `unlike-choice.json` has the mean AUROC of each score. Judged, in
+`unlike.json`: the shipped score on the first run's test images against foreign sets, which have no
+say in the choice.
 """
 
 import argparse
