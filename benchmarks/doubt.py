@@ -81,6 +81,7 @@ def main() -> None:
     device = pick_device(config.training.device)
     precision = pick_precision(config.training.precision, device)
     model = load_classifier(run.weights).to(device)
+    model.temperature = 1.0  # the bounds are in nats of the logits, not calibrated
     pixels, labels = images.images[where], images.labels[where]
     probabilities: dict[float, np.ndarray] = {}
     seconds: dict[float, list[float]] = {bound: [] for bound in BOUNDS}

@@ -41,7 +41,7 @@ BATCHES = (1, 32, 256)
 PAUSE = 0.2
 
 
-def seconds(run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, calls: int) -> list[float]:
+def seconds(run: Callable[[np.ndarray], object], images: np.ndarray, calls: int) -> list[float]:
     """Of each of `calls` calls."""
     spent = []
     for _ in range(calls):

@@ -15,6 +15,7 @@ from clearsight.cli.output import evaluation_lines
 from clearsight.config.schema import Config
 from clearsight.errors import ClearsightError, FileError, first_line, shown
 from clearsight.evaluation.metrics import evaluate_probabilities
+from clearsight.evaluation.probabilities import before_and_after, judge_probabilities
 from clearsight.evaluation.report import write_report
 from clearsight.files import Record, read_csv, read_json, read_text, write_csv, write_json
 from clearsight.formats import SCHEMAS
@@ -36,6 +37,17 @@ EVALUATION = evaluate_probabilities(
     split="test", tta="flip", target=0.65, phases=[PHASE],
     without_tta=np.eye(3)[LABELS] * 0.7 + 0.1,
 )  # fmt: skip
+LOGITS = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32) * 3
+EVALUATION["probabilities"] = {
+    **judge_probabilities(
+        LOGITS, LABELS,
+        {
+            "temperature": 0.5, "n": 40, "sets": [{"coverage": 0.9, "probability": 0.2}],
+            "sure": [{"accuracy": a, "probability": a, "coverage": 0.5} for a in (0.6, 1.0)],
+        },
+    ),
+    "tta": {"views": "flip", **before_and_after(LOGITS, LABELS, 0.6)},
+}  # fmt: skip
 ENVIRONMENT = {
     "clearsight": "0.1.0", "python": "3.11.7", "torch": "2.15.0", "numpy": "2.4.6",
     "onnxruntime": "1.31.1", "platform": "Linux", "cpu": "Chip", "cores": 2, "memory_gib": 24.0,
@@ -151,7 +163,7 @@ def test_every_schema_is_one(tmp_path: Path) -> None:
     import jsonschema
 
     assert {path.name.split(".")[0] for path in SCHEMAS.iterdir()} == {
-        "checkpoint", "environment", "evaluation", "history",
+        "calibration", "checkpoint", "environment", "evaluation", "history",
     }  # fmt: skip
     for path in SCHEMAS.iterdir():
         jsonschema.Draft7Validator.check_schema(json.loads(path.read_text("utf-8")))

@@ -65,6 +65,11 @@ class Run:
         return self.best if self.best.is_dir() else self.last
 
     @property
+    def calibration(self) -> Path:
+        """What was fitted on the validation part; absent where there is none."""
+        return self.path / "calibration.json"
+
+    @property
     def evaluation(self) -> Path:
         return self.path / "evaluation.json"
 

@@ -18,6 +18,11 @@ def doubt() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
+def probabilities() -> ModuleType:
+    return script("probabilities")
+
+
+@pytest.fixture(scope="module")
 def step_profile() -> ModuleType:
     return script("step_profile")
 
@@ -30,6 +35,11 @@ def gpu() -> ModuleType:
 @pytest.fixture(scope="module")
 def scaling() -> ModuleType:
     return script("scaling")
+
+
+@pytest.fixture(scope="module")
+def unlike() -> ModuleType:
+    return script("unlike")
 
 
 def script(name: str) -> ModuleType:

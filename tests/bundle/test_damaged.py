@@ -119,7 +119,7 @@ def test_any_edit_of_bundle_json_gives_a_bundle_or_one_sentence(
         (("sha256", "../../x"), "0" * 64, r"sha256: found .* expected names like"),
         (("sha256", "model.onnx"), None, r"sha256\.model\.onnx: found None"),
         (("format_version",), True, "names no format version"),
-        (("format_version",), 10**30, "reads versions up to 1; upgrade"),
+        (("format_version",), 10**30, "reads versions up to 2; upgrade"),
     ],
 )  # fmt: skip
 def test_wrong_keys_are_named(folder: Path, path: tuple, value: Any, message: str) -> None:

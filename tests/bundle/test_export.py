@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from clearsight.bundle.engines import onnx_engine
 from clearsight.bundle.export import check_parity, export, onnx_graph
 from clearsight.bundle.format import read_bundle
 from clearsight.errors import BundleError, UsageError
@@ -50,6 +51,13 @@ class OtherWhenExported(Pooled):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(-x if torch.compiler.is_exporting() else x)
+
+
+class OtherFeaturesWhenExported(Pooled):
+    """Twice the features in torch's exporter, which a head of zeros does not tell apart."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * (2 if torch.compiler.is_exporting() else 1)
 
 
 class BranchesOnPixels(Pooled):
@@ -102,7 +110,9 @@ def test_the_bundle_holds_what_was_given_and_the_result_of_the_check(
     assert bundle.metrics == {"split": "test"}
     assert bundle.provenance == {"recipe": "small", "recipe_hash": "0" * 64}
     assert bundle.parity["n"] == 250
-    assert bundle.parity["max_difference"] < 1e-5
+    for key in ("max_difference", "features_difference", "unlike_difference"):
+        assert bundle.parity[key] < 1e-5
+    assert bundle.features == 4
     assert seen.totals == {"comparing engines": 500}
     assert sum(seen.steps["comparing engines"]) == 500
 
@@ -111,14 +121,17 @@ def test_the_graph_takes_raw_pixels_of_any_number_and_says_its_classes(
     exported: tuple[Path, Recorder],
 ) -> None:
     graph = onnx.load(exported[0] / "model.onnx")
-    (given,), (result,) = graph.graph.input, graph.graph.output
+    (given,), results = graph.graph.input, graph.graph.output
     assert (given.name, given.type.tensor_type.elem_type) == ("images", onnx.TensorProto.UINT8)
     assert [d.dim_param or d.dim_value for d in given.type.tensor_type.shape.dim] == [
         "N", 16, 16, 3,
     ]  # fmt: skip
-    assert result.name == "probabilities"
-    assert result.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
-    assert [d.dim_param or d.dim_value for d in result.type.tensor_type.shape.dim] == ["N", 3]
+    shapes = {"probabilities": ["N", 3], "features": ["N", 4], "unlike": ["N"]}
+    assert [result.name for result in results] == list(shapes)
+    for result in results:
+        assert result.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+        dims = result.type.tensor_type.shape.dim
+        assert [d.dim_param or d.dim_value for d in dims] == shapes[result.name]
     about = {entry.key: entry.value for entry in graph.metadata_props}
     assert json.loads(about["classes"]) == list(CLASSES)
     assert (about["size"], about["fit"]) == ("16", "crop")
@@ -141,7 +154,8 @@ def test_networks_agree_in_both_engines(name: str) -> None:
     model = build(name, ("a", "b", "c"), Preprocess((0.5,) * 3, (0.25,) * 3)).eval()
     parity = check_parity(model, onnx_graph(model, size=32, fit="crop"), pixels(4, 32))
     assert parity["n"] == 4
-    assert parity["max_difference"] < 1e-5
+    for key in ("max_difference", "features_difference", "unlike_difference"):
+        assert parity[key] < 1e-5
 
 
 def test_ties_are_counted_and_not_compared() -> None:
@@ -154,9 +168,40 @@ def test_ties_are_counted_and_not_compared() -> None:
     assert parity["ties"] == 6
 
 
+def test_the_graph_of_a_calibrated_model_keeps_labels_that_nearly_tie() -> None:
+    """Two logits that differ by less than float32 can show in a probability."""
+    model = small_model().eval()
+    assert isinstance(model.head, nn.Linear)
+    with torch.no_grad():
+        model.head.weight.zero_()
+        model.head.bias[:] = torch.tensor([1.0, np.nextafter(np.float32(1), np.float32(2)), -1.0])
+    for temperature in (0.2, 1.0, 3.0, 50.0):
+        model.temperature = temperature
+        graph = onnx_graph(model, size=16, fit="crop")
+        found = onnx_engine(graph, "graph")(pixels(2)).probabilities
+        assert found.argmax(1).tolist() == [1, 1]
+        with torch.inference_mode():
+            expected = model.probabilities(torch.from_numpy(pixels(2))).numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+        assert expected.argmax(1).tolist() == [1, 1]
+
+
 def test_a_graph_that_disagrees_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"model\.onnx: .* disagree: other labels on \d+ of 50"):
         export_small(small_model(OtherWhenExported()), tmp_path / "bundle", pixels(50))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_features_that_disagree_are_refused_though_labels_and_probabilities_agree(
+    tmp_path: Path,
+) -> None:
+    model = small_model(OtherFeaturesWhenExported())
+    assert isinstance(model.head, nn.Linear)
+    with torch.no_grad():
+        model.head.weight.zero_()
+        model.head.bias[:] = torch.tensor([1.0, 2.0, 3.0])
+    with pytest.raises(BundleError, match=r"other labels on 0 of 9 .* differ by up to 0, 1, 0 \("):
+        export_small(model, tmp_path / "bundle", pixels(9))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -129,8 +129,8 @@ def test_a_missing_file_is_named(folder: Path) -> None:
 
 
 def test_a_newer_format_is_refused_before_anything_else_is_read(folder: Path) -> None:
-    (folder / "bundle.json").write_text('{"format_version": 2, "surprise": true}')
-    with pytest.raises(BundleError, match=r"format version 2, clearsight .* up to 1; upgrade"):
+    (folder / "bundle.json").write_text('{"format_version": 3, "surprise": true}')
+    with pytest.raises(BundleError, match=r"format version 3, clearsight .* up to 2; upgrade"):
         read_bundle(folder)
 
 
@@ -215,6 +215,48 @@ def test_the_card_tells_numbers_with_interval_and_n_and_the_weak_points(tmp_path
     assert "`cat` as `dog` (750)" in card
     for heading in ("What it does", "Classes", "Measured", "Limits", "How to use it"):
         assert f"\n## {heading}\n\n" in card
+
+
+def test_the_card_says_what_probabilities_are_worth(tmp_path: Path) -> None:
+    def score(value: float) -> dict[str, float]:
+        return {"value": value, "low": value / 2, "high": 2 * value}
+
+    scores = {"ece": 0.2, "adaptive_ece": 0.19, "brier": 0.15, "nll": 0.4}
+    before = {name: score(value) for name, value in scores.items()}
+    after = {name: score(value / 10) for name, value in scores.items()}
+    share = {"value": 0.9625, "low": 0.95, "high": 0.97}
+    judged = {"before": before, "after": after, "curve": [{"coverage": 0.9, "accuracy": share}]}
+    metrics = {
+        "split": "test", "n": 800, "tta": "none", "accuracy": share, "probabilities": judged,
+    }  # fmt: skip
+    promise = {"accuracy": 0.98, "probability": 0.875, "coverage": 0.8}
+    calibration = {"temperature": 0.504, "n": 400, "sure": [promise], "sets": []}
+    out = write(tmp_path / "bundle", metrics=metrics, calibration=calibration, validation=b"PAR1")
+    card = (out / "MODEL_CARD.md").read_text("utf-8")
+    assert (
+        "| expected calibration error (test, one view, 0.200 before calibration) | 0.020 | "
+        "0.010 to 0.040 | 800 |"
+    ) in card
+    assert "Right are 96.25 % of the surest 90 % of images." in card
+    assert (
+        "(logits divided by 0.504, fitted on 400 images). Accuracy promised there with 95 % "
+        "confidence: 98 % above a probability of 0.8750 (80.0 % of the images)."
+    ) in card
+    del judged["after"]
+    card = (write(out, metrics=metrics) / "MODEL_CARD.md").read_text("utf-8")
+    assert "| expected calibration error (test, one view) | 0.200 |" in card
+    assert "the network's own and were not calibrated" in card
+
+
+def test_a_calibrated_bundle_needs_its_validation_part(tmp_path: Path) -> None:
+    calibration = {"temperature": 0.5, "n": 4, "sure": [], "sets": []}
+    out = write(tmp_path / "bundle", calibration=calibration, validation=b"PAR1")
+    assert read_bundle(out).classifier().temperature == 0.5
+    (out / "validation.parquet").unlink()
+    with pytest.raises(BundleError, match=r"validation\.parquet: can't be read"):
+        read_bundle(out)
+    with pytest.raises(BundleError, match=r"calibration: lacks n; nothing was written"):
+        write(out, calibration={"temperature": 0.5, "sure": [], "sets": []})
 
 
 def test_the_card_says_where_weights_are_from_and_warns_of_a_mistake_put_in(

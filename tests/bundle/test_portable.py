@@ -153,7 +153,7 @@ def test_the_kept_bundles_and_what_is_written_today_follow_the_schema(tmp_path: 
     write_bundle(
         tmp_path / "bundle", model=model, onnx=b"graph", size=32, fit="crop",
         metrics=about["metrics"], parity=about["parity"], provenance=about["provenance"],
-        validation=b"PAR1",
+        validation=b"PAR1", calibration=about["calibration"],
         int8=(
             b"graph",
             {
@@ -182,7 +182,7 @@ def test_the_reader_refuses_what_lacks_a_key_the_schema_requires(key: str, place
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (["format_version"], 2),
+        (["format_version"], 3),
         (["input", "fit"], "squash"),
         (["input", "size"], 0),
         (["preprocessing", "mean"], [0.5]),

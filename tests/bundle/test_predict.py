@@ -66,6 +66,7 @@ def test_predictions_are_what_the_model_says_of_the_fitted_image(bundle: Path) -
     for prediction, row in zip(load(bundle).predict(images), expected, strict=True):
         assert prediction.file is None
         assert prediction.label == CLASSES[row.argmax()]
+        assert prediction.label is not None
         assert prediction.probability == prediction.probabilities[prediction.label]
         assert list(prediction.probabilities) == list(CLASSES)
         assert list(prediction.probabilities.values()) == pytest.approx(row.tolist(), abs=1e-5)

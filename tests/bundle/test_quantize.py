@@ -1,5 +1,6 @@
 """The int8 graph: what is in integers, how it is judged, and when it is refused."""
 
+import copy
 import json
 import tempfile
 from pathlib import Path
@@ -105,13 +106,32 @@ def nodes(graph: bytes) -> tuple[list[onnx.NodeProto], dict[str, onnx.NodeProto]
     return list(proto.node), made, stored
 
 
+def test_the_int8_graph_is_calibrated_and_keeps_its_labels(model: Classifier, int8: bytes) -> None:
+    warmer = copy.deepcopy(model)
+    warmer.temperature = 4.0
+    images, _ = colours(60, 1)
+    plain = onnx_engine(int8, "graph")(images).probabilities
+    warm = quantise(onnx_graph(warmer, size=24, fit="crop"), colours(60, 0)[0])
+    found = onnx_engine(warm, "graph")(images).probabilities
+    expected = plain**0.25 / (plain**0.25).sum(1, keepdims=True)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_array_equal(found.argmax(1), plain.argmax(1))
+
+
 def test_both_graphs_say_nearly_the_same(graph: bytes, int8: bytes) -> None:
     images, labels = colours(150, 1)
-    expected, found = (onnx_engine(each, "graph")(images) for each in (graph, int8))
+    fp32, by_int8 = (onnx_engine(each, "graph")(images) for each in (graph, int8))
+    expected, found = fp32.probabilities, by_int8.probabilities
     assert (expected.argmax(1) == labels).mean() > 0.99
     assert (expected.argmax(1) == found.argmax(1)).mean() > 0.99
     assert 1e-5 < np.abs(expected - found).max() < 0.2
     assert found.sum(1) == pytest.approx(1, abs=1e-5)
+    assert fp32.unlike is not None
+    assert by_int8.unlike is not None
+    assert np.corrcoef(fp32.unlike, by_int8.unlike)[0, 1] > 0.98
+    assert fp32.features is not None
+    assert by_int8.features is not None
+    assert by_int8.features.shape == fp32.features.shape == (150, 16)
 
 
 @pytest.mark.slow
@@ -220,8 +240,9 @@ def test_int8_is_an_engine_and_auto_stays_in_fp32(bundle: Path, graph: bytes, in
     assert load(bundle).engine == "onnx"
     predictor = load(bundle, "int8")
     assert predictor.engine == "int8"
-    assert np.array_equal(predictor.run(images), onnx_engine(int8, "int8")(images))
-    assert not np.array_equal(predictor.run(images), load(bundle).run(images))
+    found = predictor.run(images).probabilities
+    assert np.array_equal(found, onnx_engine(int8, "int8")(images).probabilities)
+    assert not np.array_equal(found, load(bundle).run(images).probabilities)
 
 
 def test_the_command_line_predicts_in_int8(

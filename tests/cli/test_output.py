@@ -7,6 +7,7 @@ import pytest
 
 from clearsight.bundle.predict import Failure, Prediction
 from clearsight.cli import output
+from clearsight.cli.predictions import show_predictions
 from clearsight.files import write_json
 from clearsight.runs import Run
 
@@ -41,7 +42,7 @@ def test_an_evaluation_says_accuracy_with_interval_n_and_views() -> None:
 
 
 def test_predictions_as_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    assert output.show_predictions(PREDICTIONS, "json", ["cat", "dog"]) == 1
+    assert show_predictions(PREDICTIONS, "json", ["cat", "dog"]) == 1
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert rows[0] == {
         "file": "a, b.png",
@@ -54,7 +55,7 @@ def test_predictions_as_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_predictions_as_csv(capsys: pytest.CaptureFixture[str]) -> None:
-    assert output.show_predictions(PREDICTIONS, "csv", ["cat", "dog"]) == 1
+    assert show_predictions(PREDICTIONS, "csv", ["cat", "dog"]) == 1
     head, first, second, third = csv.reader(io.StringIO(capsys.readouterr().out))
     assert head == ["file", "label", "probability", "p_cat", "p_dog", "error"]
     assert first == ["a, b.png", "cat", "0.75", "0.75", "0.25", ""]
@@ -63,7 +64,7 @@ def test_predictions_as_csv(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_predictions_as_text(capsys: pytest.CaptureFixture[str]) -> None:
-    assert output.show_predictions(PREDICTIONS, "text", ["cat", "dog"]) == 1
+    assert show_predictions(PREDICTIONS, "text", ["cat", "dog"]) == 1
     assert capsys.readouterr().out.splitlines() == [
         "a, b.png  cat  75.00 %",
         "b\\n.png  error: is an empty file",
@@ -74,7 +75,7 @@ def test_predictions_as_text(capsys: pytest.CaptureFixture[str]) -> None:
 def test_csv_has_its_header_also_where_every_file_is_bad(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert output.show_predictions([Failure("x.png", "is missing")], "csv", ["cat", "dog"]) == 1
+    assert show_predictions([Failure("x.png", "is missing")], "csv", ["cat", "dog"]) == 1
     assert capsys.readouterr().out.splitlines() == [
         "file,label,probability,p_cat,p_dog,error",
         "x.png,,,,,is missing",

@@ -31,7 +31,7 @@ def examples(page: Path) -> list[Block]:
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """`my-model`, `photo.png`, `photo.jpg`, `photos/` and `pets/`, as the examples find them."""
-    shutil.copytree(ROOT / "tests" / "bundle" / "v1", tmp_path / "my-model")
+    shutil.copytree(ROOT / "tests" / "bundle" / "v2", tmp_path / "my-model")
     shutil.copy(ROOT / "README.md", tmp_path)
     digits = load_images("digits").images
     (tmp_path / "photos").mkdir()

@@ -17,12 +17,13 @@ from clearsight.data.images import ImageSet
 from clearsight.data.splits import Split
 from clearsight.evaluation.metrics import evaluate_probabilities
 from clearsight.evaluation.predictions import write_predictions
+from clearsight.evaluation.probabilities import before_and_after, judge_probabilities
 from clearsight.evaluation.report import write_report
 from clearsight.figures.evaluation import per_class, worst_mistakes
 from clearsight.figures.run import draw_data, draw_evaluation
 from clearsight.figures.save import save
 from clearsight.figures.style import new_figure, styled
-from clearsight.files import write_csv, write_json
+from clearsight.files import read_json, write_csv, write_json
 from clearsight.runs import Run, create_run
 
 CLASSES = ("cat", "<b>dog</b>", 'bird" onload="x')
@@ -130,6 +131,33 @@ def test_numbers_of_a_measured_run(run: Run) -> None:
         assert part in html
     assert re.search(r">74\.38 %</span> to <span [^>]*>96\.54 %<", html)  # wilson(27, 30)
     assert "nothing" not in html
+
+
+def test_probabilities_have_their_section_where_they_were_judged(run: Run) -> None:
+    train(run)
+    measure(run, tta="none")
+    assert 'id="probabilities"' not in text(run)  # of an earlier version
+    logits = np.log(probabilities(3)).astype(np.float32)
+    sure = [{"accuracy": a, "probability": p, "coverage": 0.5} for a, p in ((0.9, 0.5), (0.99, 1))]
+    calibration = {
+        "temperature": 0.5, "n": 40, "sure": sure,
+        "sets": [{"coverage": 0.9, "probability": 0.2}],
+    }  # fmt: skip
+    judged = judge_probabilities(logits, LABELS, calibration)
+    evaluation = read_json(run.evaluation)
+    for changed in (
+        judged,
+        judged | {"tta": {"views": "flip", **before_and_after(logits, LABELS, 0.7)}},
+        judge_probabilities(logits, LABELS, None),
+    ):
+        write_json(run.evaluation, evaluation | {"probabilities": changed})
+        html = text(run)
+        Tags(html)
+        assert '<a href="#probabilities">' in html
+        assert ("Probabilities of one view: expected calibration" in html) == ("after" in changed)
+        assert ("The probabilities are not calibrated" in html) == ("after" not in changed)
+        assert ("<code>--sure 0.99</code>" in html) == bool(changed["sure"])
+        assert ("flip</th><td>0.700" in html) == ("tta" in changed)
 
 
 def test_every_table_and_figure_has_words_for_who_can_not_see_it(run: Run) -> None:

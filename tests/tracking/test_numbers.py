@@ -58,6 +58,12 @@ def test_final_metrics_carry_their_intervals(evaluation: dict[str, Any]) -> None
     }  # fmt: skip
 
 
+def test_final_metrics_say_what_probabilities_are_worth(evaluation: dict[str, Any]) -> None:
+    judged = {"before": {"ece": {"value": 0.2}}, "after": {"ece": {"value": 0.01}}}
+    found = final_metrics({**evaluation, "probabilities": judged})
+    assert (found["ece_before_calibration"], found["ece_after_calibration"]) == (0.2, 0.01)
+
+
 def test_seeds_are_a_group_from_two_on() -> None:
     config = load_recipe("digits")
     first, second = seeds_of(config, 3), seeds_of(config, 3)

@@ -82,6 +82,7 @@ def files(run: Run) -> dict[str, bytes]:
 
 EVERYTHING = [
     "evaluation.json", "predictions.parquet", "predictions-validation.parquet", "report.html",
+    "calibration.json",
     "stages.json", "history.csv", "timing.csv", "figures/training_curves.png",
     "figures/sample_images.png", "figures/gradcam_samples.png", "figures",
 ]  # fmt: skip

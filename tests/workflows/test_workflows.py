@@ -34,8 +34,8 @@ from tests.recorder import Recorder
 
 FIGURES = {
     "sample_images", "class_distribution", "augmentation_examples", "training_curves",
-    "confusion_matrix", "per_class", "worst_mistakes", "gradcam_samples",
-    "gradcam_confusion_analysis",
+    "confusion_matrix", "coverage_accuracy", "per_class", "reliability", "worst_mistakes",
+    "gradcam_samples", "gradcam_confusion_analysis",
 }  # fmt: skip
 DIVERGING = {"epochs": 1, "lr": 1e4, "weight_decay": 1e3, "schedule": "constant"}
 

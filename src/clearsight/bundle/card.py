@@ -33,6 +33,7 @@ MISTAKE = (
 )
 
 CLASSES_NAMED = 200
+SHARES_NAMED = (0.5, 0.8, 0.9)
 
 FITTING = {
     "letterbox": "scaled to fit inside, centred on the mean colour of its border",
@@ -61,7 +62,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         "Measured": _measured(manifest["metrics"], manifest["parity"])
         + _int8(manifest.get("int8")),
         "How it was trained": _bullets(manifest["provenance"]) or "Not recorded.",
-        "Limits": _limits(manifest["metrics"], classes, data),
+        "Limits": _limits(manifest["metrics"], classes, data, manifest.get("calibration")),
         "How to use it": f"```python\n{PYTHON}```\n\nWith ONNX Runtime alone (here stretching the "
         f"image, which is the same for square ones):\n\n```python\n{RUNTIME}```",
     }
@@ -99,9 +100,12 @@ def _measured(metrics: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
         if "accuracy_without_tta" in metrics:
             shipped = metrics["accuracy_without_tta"]
             lines.append(_accuracy(f"accuracy as shipped ({part}, one view)", shipped, n))
+        lines += _scores(metrics)
         if "macro" in metrics:
             lines.append(f"| macro F1 | {metrics['macro']['f1']:.4f} | | {n:,} |")
         lines += ["", ""]
+        if surest := _surest(metrics):
+            lines += [f"Right are {surest}.", ""]
         if copies := copies_sentence(metrics):
             lines += [f"**Warning:** {copies}.", ""]
         if verdict := target_verdict(metrics):
@@ -113,6 +117,37 @@ def _measured(metrics: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
         f"On {parity['n']:,} test images the ONNX graph and torch gave the same labels (two top "
         f"logits closer than 1e-4: {parity['ties']:,} images, not compared) and probabilities that "
         f"differ by at most {parity['max_difference']:.1e}."
+    )
+
+
+def _scores(metrics: Mapping[str, Any]) -> list[str]:
+    """Rows of what the shipped probabilities are worth, where that was measured."""
+    judged, rows = metrics.get("probabilities"), []
+    if judged is None:
+        return []
+    when, other = ("after", "before") if "after" in judged else ("before", None)
+    for name, key in (
+        ("expected calibration error", "ece"),
+        ("the same in bins of equal count", "adaptive_ece"),
+        ("Brier score", "brier"),
+        ("NLL", "nll"),
+    ):
+        value, low, high = (judged[when][key][end] for end in ("value", "low", "high"))
+        before = f", {judged[other][key]['value']:.3f} before calibration" if other else ""
+        rows.append(
+            f"| {name} ({metrics['split']}, one view{before}) | {value:.3f} | {low:.3f} to "
+            f"{high:.3f} | {metrics['n']:,} |"
+        )
+    return rows
+
+
+def _surest(metrics: Mapping[str, Any]) -> str:
+    """The curve of accuracy over coverage at a few shares; empty where it was not measured."""
+    curve = metrics.get("probabilities", {}).get("curve", [])
+    named = [row for row in curve if round(row["coverage"], 2) in SHARES_NAMED]
+    return ", ".join(
+        f"{percent(row['accuracy']['value'])} of the surest {100 * row['coverage']:.0f} % of images"
+        for row in reversed(named)
     )
 
 
@@ -131,12 +166,18 @@ def _accuracy(name: str, accuracy: Mapping[str, float], n: int) -> str:
     return f"| {name} | {percent(accuracy['value'])} | {low} to {high} % | {n:,} |"
 
 
-def _limits(metrics: Mapping[str, Any], classes: list[str], data: str | None) -> str:
+def _limits(
+    metrics: Mapping[str, Any],
+    classes: list[str],
+    data: str | None,
+    calibration: Mapping[str, Any] | None,
+) -> str:
     lines = [
-        f"- Every image gets one of the {len(classes):,} classes, even if it shows none of them.",
+        f"- Every image gets one of the {len(classes):,} classes, even if it shows none of them"
+        f"{_familiar(calibration)}.",
         f"- The numbers apply to images like those of {data or 'its test set'}; "
         "expect lower accuracy on images from other sources.",
-        "- The probabilities are the network's own and were not calibrated.",
+        _calibrated(calibration),
     ]
     if metrics.get("per_class"):
         weakest = min(metrics["per_class"], key=lambda row: row["recall"])
@@ -148,6 +189,38 @@ def _limits(metrics: Mapping[str, Any], classes: list[str], data: str | None) ->
         worst = (f"`{p['true']}` as `{p['predicted']}` ({p['count']})" for p in metrics["pairs"])
         lines.append(f"- Most frequent mistakes: {', '.join(list(worst)[:3])}.")
     return "\n".join(lines)
+
+
+def _familiar(calibration: Mapping[str, Any] | None) -> str:
+    if calibration is None or "unlike" not in calibration:
+        return ""
+    about = calibration["unlike"]
+    return (
+        f", unless `clearsight predict --familiar` is asked for: an image whose score `unlike` is "
+        f"above {about['threshold']:.4g}, which {about['passing']:.0%} of the validation images "
+        "are not, then gets no label. That is no guarantee: many images from elsewhere are not "
+        "above it either"
+    )
+
+
+def _calibrated(calibration: Mapping[str, Any] | None) -> str:
+    if calibration is None:
+        return (
+            "- The probabilities are the network's own and were not calibrated: that takes a "
+            "validation part (and `clearsight evaluate`, for a run of an earlier version)."
+        )
+    sure = calibration["sure"]
+    promised = [
+        f"{100 * row['accuracy']:g} % above a probability of {row['probability']:.4f} "
+        f"({100 * row['coverage']:.1f} % of the images)"
+        for row in sure
+    ]
+    return (
+        "- The probabilities are calibrated for images like those of the validation part (logits "
+        f"divided by {calibration['temperature']:.3g}, fitted on {calibration['n']:,} images)."
+        + f" Accuracy promised there with 95 % confidence: {', '.join(promised)}."
+        * bool(sure)
+    )
 
 
 def _bullets(provenance: Mapping[str, Any]) -> str:

@@ -4,7 +4,6 @@ import copy
 import json
 import warnings
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +12,30 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from clearsight.bundle.engines import in_batches, onnx_engine
+from clearsight.bundle.engines import in_batches, model_engine, onnx_engine
 from clearsight.bundle.format import ONNX, check_out, write_bundle
 from clearsight.bundle.quantize import Int8Images, int8_graph
 from clearsight.data.images import Fit
 from clearsight.errors import BundleError, UsageError, first_line
-from clearsight.models.classifier import Classifier
+from clearsight.models.classifier import Classifier, Outputs
 from clearsight.progress import SILENT, Progress
 
 TIE = 1e-4
 TOLERANCE = 1e-3
 
 
-class Probabilities(nn.Module):
-    """What the graph computes: `images` uint8 [N, S, S, 3] → `probabilities` float32 [N, K]."""
+class Graph(nn.Module):
+    """What the graph computes: `images` uint8 [N, S, S, 3] → the fields of `Outputs`.
+
+    Probabilities are calibrated: the temperature is a constant of the graph.
+    """
 
     def __init__(self, model: Classifier) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.model(images).softmax(1)
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return tuple(self.model.outputs(images))
 
 
 def export(
@@ -45,13 +47,15 @@ def export(
     metrics: Mapping[str, Any],
     provenance: Mapping[str, Any],
     test_images: np.ndarray,
+    calibration: Mapping[str, Any] | None = None,
     validation: bytes | None = None,
     int8: Int8Images | None = None,
     progress: Progress = SILENT,
 ) -> Path:
     """Writes the bundle of `model` to the folder `out` and returns it.
 
-    `size` (px) and `fit` say how images are fitted before the model; `metrics`, `provenance` and
+    `size` (px) and `fit` say how images are fitted before the model; `metrics`, `provenance`,
+    `calibration` (see `Bundle`; its temperature is the model's from here on, 1 without) and
     `validation` (a run's `predictions-validation.parquet`) go into the bundle as they are;
     `test_images`: uint8 [N, size, size, 3], on which ONNX Runtime and torch (both fp32) are
     compared; with `int8` a graph in 8-bit integers is added.
@@ -67,8 +71,12 @@ def export(
         )
     # Contiguous, for channels-last weights are slow here outside of training.
     model = copy.deepcopy(model).cpu().float().to(memory_format=torch.contiguous_format).eval()
-    graph = onnx_graph(model, size=size, fit=fit)
+    model.temperature = 1.0 if calibration is None else calibration["temperature"]
+    graph = onnx_graph(model, size=size, fit=fit, calibration=calibration)
     parity = check_parity(model, graph, test_images, progress)
+    with torch.inference_mode():
+        blank = torch.zeros((1, size, size, 3), dtype=torch.uint8)
+        features = model.outputs(blank).features.shape[1]
     added = None if int8 is None else int8_graph(graph, int8, progress)
     return write_bundle(
         out,
@@ -79,15 +87,20 @@ def export(
         metrics=metrics,
         parity=parity,
         provenance=provenance,
+        features=features,
         int8=added,
+        calibration=calibration,
         validation=validation,
     )
 
 
-def onnx_graph(model: Classifier, *, size: int, fit: Fit) -> bytes:
+def onnx_graph(
+    model: Classifier, *, size: int, fit: Fit, calibration: Mapping[str, Any] | None = None
+) -> bytes:
     """The serialised ONNX graph of `model` (fp32, on the CPU, in eval mode).
 
-    Its metadata: `classes` (JSON list), `size` (px), `fit`, `preprocessing` (JSON).
+    Its metadata: `classes` (JSON list), `size` (px), `fit`, `preprocessing` and, where it is given,
+    `calibration` (JSON).
     Raises `BundleError` where torch can't export the model.
     """
     example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
@@ -95,11 +108,11 @@ def onnx_graph(model: Classifier, *, size: int, fit: Fit) -> bytes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the exporter's own parts
             program = torch.onnx.export(
-                Probabilities(model),
+                Graph(model),
                 (example,),
                 dynamo=True,
                 input_names=["images"],
-                output_names=["probabilities"],
+                output_names=list(Outputs._fields),
                 dynamic_shapes={"images": {0: torch.export.Dim("N")}},
                 verbose=False,
             )
@@ -116,6 +129,7 @@ def onnx_graph(model: Classifier, *, size: int, fit: Fit) -> bytes:
         "size": str(size),
         "fit": fit,
         "preprocessing": json.dumps(model.preprocess.describe()),
+        **({} if calibration is None else {"calibration": json.dumps(calibration)}),
     }
     onnx.helper.set_model_props(proto, metadata)
     return proto.SerializeToString(deterministic=True)
@@ -130,31 +144,44 @@ def check_parity(
     """Compares torch and ONNX Runtime on `images`, uint8 [N, S, S, 3].
 
     Returns `n`; `ties`, images whose two top logits differ by less than 1e-4, which alone may get
-    different labels; and `max_difference` of a probability. Raises `BundleError` for a different
-    label elsewhere or a difference above 1e-3.
+    different labels; `max_difference` of a probability; and `features_difference` and
+    `unlike_difference`, the largest as a fraction of the largest absolute value. Raises
+    `BundleError` for a different label elsewhere or a difference above 1e-3.
     """
     n = len(images)
     # One engine after the other: the idle threads of each would spin on the cores of the other.
     with progress.task("comparing engines", 2 * n) as advance:
-        logits = in_batches(partial(_logits, model), images, advance)
+        expected = in_batches(model_engine(model), images, advance)
         found = in_batches(onnx_engine(graph, ONNX), images, advance)
-    expected = torch.from_numpy(logits).softmax(1).numpy()
-    second, first = np.sort(logits, axis=1)[:, -2:].T
+    with torch.inference_mode():
+        logits = model.head(torch.from_numpy(expected.features))
+    first, second = logits.topk(2, dim=1).values.numpy().T
     tied = first - second < TIE
-    different = int(((logits.argmax(1) != found.argmax(1)) & ~tied).sum())
-    max_difference = np.abs(expected - found).max()  # NaN where there is one
-    if different or not max_difference <= TOLERANCE:
+    labels = [each.probabilities.argmax(1) for each in (expected, found)]
+    different = int(((labels[0] != labels[1]) & ~tied).sum())
+    # NaN where there is one.
+    differences = {
+        "max_difference": np.abs(expected.probabilities - found.probabilities).max(),
+        "features_difference": _relative_difference(expected.features, found.features),
+        "unlike_difference": _relative_difference(expected.unlike, found.unlike),
+    }
+    if different or not all(difference <= TOLERANCE for difference in differences.values()):
+        told = ", ".join(f"{difference:.2g}" for difference in differences.values())
         raise BundleError(
             f"{ONNX}: ONNX Runtime and torch disagree: other labels on {different} of {n:,} test "
-            f"images, probabilities differ by up to {max_difference:.2g} (allowed: none, and "
-            f"{TOLERANCE:g}); nothing was written; try other versions of torch and onnxruntime"
+            f"images, and probabilities, features and `unlike` differ by up to {told} (allowed: "
+            f"none, and {TOLERANCE:g}); nothing was written; try other versions of torch and "
+            "onnxruntime"
         )
-    return {"n": n, "ties": int(tied.sum()), "max_difference": float(max_difference)}
+    about = {"n": n, "ties": int(tied.sum())}
+    return about | {name: float(difference) for name, difference in differences.items()}
 
 
-def _logits(model: Classifier, pixels: np.ndarray) -> np.ndarray:
-    with torch.inference_mode():
-        return model(torch.from_numpy(pixels)).numpy()
+def _relative_difference(expected: np.ndarray | None, found: np.ndarray | None) -> np.floating:
+    """The largest absolute difference as a fraction of the largest absolute value."""
+    assert expected is not None
+    assert found is not None
+    return np.abs(expected - found).max() / max(np.abs(expected).max(), np.finfo(np.float32).tiny)
 
 
 def _forget_origin(proto: onnx.ModelProto) -> None:

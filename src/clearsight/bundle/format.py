@@ -1,9 +1,10 @@
 """The bundle: a folder with everything a trained classifier needs, and no training code.
 
-    bundle.json         format version, architecture, input, preprocessing, classes, metrics,
-                        parity of the two engines, provenance, SHA-256 of the other files
+    bundle.json         format version, architecture, input, preprocessing, classes, calibration,
+                        metrics, parity of the two engines, provenance, SHA-256 of the other files
     model.safetensors   weights
-    model.onnx          the whole model: `images` uint8 [N, S, S, 3] → `probabilities` [N, K]
+    model.onnx          the whole model: `images` uint8 [N, S, S, 3] → `probabilities` [N, K],
+                        `features` [N, D], `unlike` [N]
     model.int8.onnx     the same with 8-bit integers inside, where it was asked for
     MODEL_CARD.md       all of that for people
     validation.parquet  what the model says of every validation image, where there were any
@@ -32,7 +33,7 @@ from clearsight.formats import problem
 if TYPE_CHECKING:
     from clearsight.models.classifier import Classifier
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST, WEIGHTS, ONNX, CARD = "bundle.json", "model.safetensors", "model.onnx", "MODEL_CARD.md"
 INT8, VALIDATION = "model.int8.onnx", "validation.parquet"
 SCHEMA = Path(__file__).with_name("bundle.schema.json")
@@ -51,6 +52,10 @@ class Bundle:
     - `preprocessing`: `mean` and `std` (3 each, of pixel values divided by 255), `size` (px, None),
       `interpolation`, `scaled_twice`
     - `classes`: K names, in the order of the probabilities
+    - `calibration`: `temperature`, which divides the logits, and from the `n` validation images
+      `sure`, thresholds of probability by accuracy, and `sets`, by coverage; None without any
+    - `features`: D, how many the network gives of an image; None where the bundle was exported
+      before it gave any, nor how unlike its training images an image is
     - `metrics`: as `evaluation.json`; `parity`: `n`, `ties`, `max_difference`, see `export`
     - `int8`: what the int8 graph costs, see `quantize.judge`; None without one
     - `provenance`: how the model came to be
@@ -70,6 +75,8 @@ class Bundle:
     sha256: dict[str, str]
     checksum: str
     int8: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
+    features: int | None = None
 
     @property
     def weights(self) -> Path:
@@ -115,6 +122,7 @@ class Bundle:
                 f"{self.weights}: are no weights of {self.architecture} with {len(self.classes)} "
                 f"classes ({first_line(error)}); {COPY_AGAIN}"
             ) from error
+        model.temperature = self.calibration["temperature"] if self.calibration else 1.0
         return model.eval()
 
 
@@ -128,7 +136,9 @@ def write_bundle(
     metrics: Mapping[str, Any],
     parity: Mapping[str, Any],
     provenance: Mapping[str, Any],
+    features: int | None = None,
     int8: tuple[bytes, Mapping[str, Any]] | None = None,
+    calibration: Mapping[str, Any] | None = None,
     validation: bytes | None = None,
 ) -> Path:
     """Writes a bundle as the folder `out`, whole or not at all; an older bundle is replaced.
@@ -148,6 +158,8 @@ def write_bundle(
         "input": {"size": size, "fit": fit},
         "preprocessing": model.preprocess.describe(),
         "classes": list(model.classes),
+        **({} if features is None else {"features": features}),
+        **({} if calibration is None else {"calibration": dict(calibration)}),
         "metrics": dict(metrics),
         "parity": dict(parity),
         **({} if int8 is None else {"int8": dict(int8[1])}),
@@ -215,6 +227,8 @@ def read_bundle(path: Path | str, *, verify: bool = True) -> Bundle:
         sha256=manifest["sha256"],
         checksum=manifest["checksum"],
         int8=manifest.get("int8"),
+        calibration=manifest.get("calibration"),
+        features=manifest.get("features"),
     )
 
 
@@ -291,7 +305,9 @@ def _member(folder: Path, name: str) -> Path:
 def _verify(path: Path, text: str, manifest: Mapping[str, Any]) -> None:
     checksum = manifest["checksum"]
     found = hashlib.sha256(_with_last(text, checksum, ZEROS).encode()).hexdigest()
-    required = [*_REQUIRED, *([INT8] if "int8" in manifest else [])]
+    required = [*_REQUIRED]
+    required += [INT8] if "int8" in manifest else []
+    required += [VALIDATION] if "calibration" in manifest else []
     expected = {MANIFEST: checksum, **dict.fromkeys(required), **manifest["sha256"]}
     for name, digest in expected.items():
         file = _member(path, name)

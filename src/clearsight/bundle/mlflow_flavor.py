@@ -6,7 +6,7 @@ bundle/     the bundle, unchanged
 
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ class BundleModel:
         """
         if params:
             raise UsageError(f"params: found {', '.join(params)}; a bundle takes none")
-        return [asdict(prediction) for prediction in self.predictor.predict(images)]
+        return [prediction.to_dict() for prediction in self.predictor.predict(images)]
 
 
 def write_model(bundle: Path | str, out: Path) -> Path:

@@ -54,7 +54,7 @@ def int8_graph(
     with progress.task("judging int8", 2 * n) as advance:
         by_fp32 = in_batches(onnx_engine(graph, ONNX), images.validation, advance)
         by_int8 = in_batches(onnx_engine(int8, INT8), images.validation, advance)
-    cost = judge(images.labels, by_fp32.argmax(1), by_int8.argmax(1))
+    cost = judge(images.labels, by_fp32.probabilities.argmax(1), by_int8.probabilities.argmax(1))
     return int8, {**cost, "calibration": len(images.calibration)}
 
 

@@ -9,9 +9,19 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from clearsight.cli import comparison, output, registry
+from clearsight.cli import comparison, output, predictions, registry
 from clearsight.cli.inputs import image_names
-from clearsight.cli.options import DataDir, Json, MovedData, RunFolder, Strict, Truncated
+from clearsight.cli.options import (
+    Coverage,
+    DataDir,
+    Familiar,
+    Json,
+    MovedData,
+    RunFolder,
+    Strict,
+    Sure,
+    Truncated,
+)
 from clearsight.cli.terminal import TerminalProgress
 from clearsight.errors import RunError, UsageError
 
@@ -240,6 +250,9 @@ def predict(
         Literal["auto", "onnx", "int8", "torch"],
         Parameter(help="auto: ONNX Runtime if installed; int8: the graph that export --int8 adds"),
     ] = "auto",
+    sure: Sure = None,
+    coverage: Coverage = None,
+    familiar: Familiar = False,
     strict: Strict = False,
     truncated: Truncated = False,
 ) -> int:
@@ -254,8 +267,17 @@ def predict(
     form = "json" if as_json else "csv" if as_csv else "text"
     predictor = load(registry.bundle_folder(bundle), engine=engine, truncated=truncated)
     names = image_names(images, sys.stdin, sys.stderr)
-    predictions = predictor.stream(names, errors="raise" if strict else "yield")
-    failures = output.show_predictions(predictions, form, predictor.bundle.classes)
+    answers = predictor.stream(
+        names, sure=sure, coverage=coverage, familiar=familiar,
+        errors="raise" if strict else "yield",
+    )  # fmt: skip
+    for line in predictions.promise_lines(predictor.bundle, sure, coverage, familiar):
+        sys.stderr.write(line + "\n")
+    failures = predictions.show_predictions(
+        answers, form, predictor.bundle.classes,
+        sure=sure is not None, sets=coverage is not None, familiar=familiar,
+        unlike=predictor.bundle.features is not None,
+    )  # fmt: skip
     return output.say_unusable(failures)
 
 

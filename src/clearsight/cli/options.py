@@ -23,3 +23,19 @@ MovedData = Annotated[
     str | None,
     Parameter(help="where the run's data are now, if they were moved; their ids are checked"),
 ]
+Sure = Annotated[
+    float | None,
+    Parameter(help="accuracy, such as 0.99, below which no label is given but `unsure`"),
+]
+Coverage = Annotated[
+    float | None,
+    Parameter(help="share of images, such as 0.9, whose set of classes holds the true one"),
+]
+Familiar = Annotated[
+    bool,
+    Parameter(
+        help="no label but `unlike` for images that seem unlike those of the training; no "
+        "guarantee",
+        show_default=False,
+    ),
+]

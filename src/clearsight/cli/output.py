@@ -1,12 +1,10 @@
 """What commands print on stdout: text for people, one line of JSON for programs."""
 
-import csv
 import json
 import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -16,7 +14,6 @@ from clearsight.cli.terminal import folded
 from clearsight.wording import clock, percent
 
 if TYPE_CHECKING:  # `clearsight --help` shall be quick
-    from clearsight.bundle.predict import Failure, Prediction
     from clearsight.config.schema import Config
     from clearsight.data.audit import AuditReport
     from clearsight.runs import Run
@@ -177,7 +174,7 @@ def show_evaluation(evaluation: Mapping[str, Any], *, as_json: bool) -> None:
 def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
     """Accuracy with its interval and n, target, averages, phases, most frequent confusions."""
     from clearsight.evaluation.copies import copies_sentence
-    from clearsight.evaluation.verdict import target_verdict
+    from clearsight.evaluation.verdict import calibration_sentence, target_verdict
 
     accuracy, tta = evaluation["accuracy"], evaluation["tta"]
     views = "" if tta == "none" else f", test-time augmentation {tta}"
@@ -200,6 +197,8 @@ def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
         f"loss {evaluation['loss']:.4f}, macro precision {macro['precision']:.4f}, "
         f"recall {macro['recall']:.4f}, F1 {macro['f1']:.4f}"
     )
+    if calibration := calibration_sentence(evaluation):
+        lines.append(calibration)
     lines += [
         f"phase {phase['name']}: {count(phase['epochs'], 'epoch')} in {clock(phase['seconds'])} "
         f"({phase['stop_reason']}{'; gained nothing' * (phase.get('gained') is False)})"
@@ -246,41 +245,6 @@ def show_profile(found: Mapping[str, Any], *, as_json: bool) -> None:
             "at once",
         ]
     )
-
-
-def show_predictions(
-    predictions: "Iterable[Prediction | Failure]", form: str, classes: Sequence[str]
-) -> int:
-    """A line per image, as soon as it is known; returns how many have an error instead.
-
-    `form`: json (JSON Lines with every probability), csv, or text (file, label, probability).
-    """
-    from clearsight.bundle.predict import Failure
-
-    failures = 0
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    if form == "csv":
-        writer.writerow(["file", "label", "probability", *(f"p_{c}" for c in classes), "error"])
-    for found in predictions:
-        failed = isinstance(found, Failure)
-        failures += failed
-        if form == "json":
-            show_json(asdict(found))
-        elif form == "csv":
-            cells = (
-                [*[""] * (len(classes) + 2), found.error] if failed
-                else [found.label, found.probability, *found.probabilities.values(), ""]
-            )  # fmt: skip
-            writer.writerow([found.file, *cells])
-        else:
-            said = (
-                f"error: {found.error}"
-                if failed
-                else f"{found.label}  {percent(found.probability)}"
-            )
-            show_lines([f"{one_line(found.file or '')}  {said}"])
-        sys.stdout.flush()
-    return failures
 
 
 def show_runs(rows: Sequence[Mapping[str, Any]], folder: Path, *, as_json: bool) -> None:

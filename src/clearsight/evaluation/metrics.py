@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from clearsight.errors import ClearsightError, UsageError
 from clearsight.evaluation.confusion import class_scores, confusion_counts, confusion_pairs
 from clearsight.evaluation.intervals import accuracy_interval
+from clearsight.models.classifier import calibrated
 from clearsight.models.modes import evaluating
 from clearsight.progress import SILENT, Progress
 from clearsight.runtime.device import Precision, autocast
@@ -39,8 +40,8 @@ def predict_probabilities(
     """Class probabilities float32 [N, K] of `images` uint8 [N, H, W, 3], in their order.
 
     `model` maps uint8 [N, H, W, 3] to logits [N, K] and lies on `device` (default: where its
-    parameters are); it runs in eval mode and comes back in the modes it had. `batch` is in images,
-    default `batch_size`.
+    parameters are); it runs in eval mode and comes back in the modes it had. Its `temperature`, if
+    it has one, calibrates the probabilities. `batch` is in images, default `batch_size`.
     `tta`: logits are averaged over an image and its mirror image (`flip`); with `flip+shift`, where
     the two likeliest classes are then less than `DOUBT` apart, half over those and half over both
     shifted by one pixel up-left and down-right with reflected edges. The six views are K. Jordan's
@@ -66,6 +67,31 @@ def predict_both(
     name: str = "predicting",
 ) -> tuple[np.ndarray, np.ndarray]:
     """`predict_probabilities` with `tta`, and without it: its first view is the image itself."""
+    averaged, plain = predict_logits(
+        model, images, tta=tta, batch=batch, device=device, precision=precision,
+        progress=progress, name=name,
+    )  # fmt: skip
+    temperature = getattr(model, "temperature", 1.0)
+    return as_probabilities(averaged, temperature), as_probabilities(plain, temperature)
+
+
+def as_probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities float32 [N, K] of logits float32 [N, K], as `calibrated` gives them."""
+    return calibrated(torch.from_numpy(logits), temperature).numpy()
+
+
+def predict_logits(
+    model: nn.Module,
+    images: np.ndarray,
+    *,
+    tta: TTA,
+    batch: int | None = None,
+    device: torch.device | str | None = None,
+    precision: Precision = "fp32",
+    progress: Progress = SILENT,
+    name: str = "predicting",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits float32 [N, K], not calibrated, with `tta` and without it; the rest as above."""
     if tta not in ("none", "flip", "flip+shift"):
         raise UsageError(f"tta: found {tta!r}, expected one of none, flip, flip+shift")
     if len(images) == 0:
@@ -80,16 +106,16 @@ def predict_both(
         for start in range(0, len(images), batch):
             # A copy, for a memory-mapped array is read-only and tensors are not.
             pixels = torch.from_numpy(np.array(images[start : start + batch])).to(where)
-            parts.append(torch.stack(_both_logits(model, pixels, tta)).softmax(2).cpu())
+            parts.append(torch.stack(_both_logits(model, pixels, tta)).cpu())
             advance(len(pixels))
-    probabilities = torch.cat(parts, 1).numpy()
-    bad = int((~np.isfinite(probabilities)).any((0, 2)).sum())
+    logits = torch.cat(parts, 1).numpy()
+    bad = int((~np.isfinite(logits)).any((0, 2)).sum())
     if bad:
         raise ClearsightError(
             f"model: gives NaN or infinity for {bad} of {len(images)} images; its training "
             "diverged or its weights are damaged, so train again with a lower learning rate"
         )
-    return probabilities[0], probabilities[1]
+    return logits[0], logits[1]
 
 
 def batch_size(side: int) -> int:

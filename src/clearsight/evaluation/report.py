@@ -19,7 +19,7 @@ from clearsight.evaluation.copies import copies_sentence
 from clearsight.evaluation.explorer import page_content
 from clearsight.evaluation.intervals import accuracy_interval
 from clearsight.evaluation.predictions import read_predictions
-from clearsight.evaluation.verdict import target_verdict
+from clearsight.evaluation.verdict import calibration_sentence, target_verdict
 from clearsight.figures.save import PHOTOS
 from clearsight.figures.style import DPI
 from clearsight.files import read_csv, read_json, write_text
@@ -49,6 +49,12 @@ _FIGURES = (
      "Counts of images by true class (rows) and predicted class (columns)."),
     ("classes", "worst_mistakes", "Worst mistakes: wrong predictions the model was most sure of",
      "Images, each with the predicted class, its probability, and the true class."),
+    ("probabilities", "reliability", "Reliability, one view per image",
+     "Accuracy over confidence in 15 bins, before and after calibration, beside the diagonal where "
+     "both are equal; below it the share of images in each bin."),
+    ("probabilities", "coverage_accuracy", "Accuracy by coverage, one view per image",
+     "Accuracy of the surest images over their share of all, with the thresholds for promised "
+     "accuracies."),
     ("explanation", "gradcam_samples", "Grad-CAM samples",
      "Images and the regions that spoke for the predicted class: three right, three wrong."),
     ("explanation", "gradcam_confusion_analysis", "Grad-CAM confusion analysis",
@@ -72,6 +78,7 @@ _FILES = (
     ("checkpoints/best", "the best weights by validation"),
     ("checkpoints/last", "the last weights, and what --resume needs"),
     ("evaluation.json", "every number of this page's result"),
+    ("calibration.json", "the temperature and thresholds from the validation images"),
     ("predictions.parquet", "every probability for every measured image"),
     ("explorer.json", "what the explorer of this page shows"),
     ("figures", "the figures of this page as PNG"),
@@ -125,6 +132,7 @@ def _content(run: Run) -> dict[str, Any]:
         "config": config,
         "evaluation": evaluation,
         "verdict": target_verdict(evaluation) if evaluation else None,
+        "calibration": calibration_sentence(evaluation) if evaluation else None,
         "copies": copies_sentence(evaluation) if evaluation else None,
         "strip": _strip(evaluation) if evaluation else None,
         "validation": _best_validation(history, manifest),
@@ -229,7 +237,8 @@ def _per_class(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 def _figures(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """By section, what the page needs of each PNG there is; unknown ones come under `further`."""
     sections: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in ("training", "classes", "explanation", "data", "further")
+        name: []
+        for name in ("training", "classes", "probabilities", "explanation", "data", "further")
     }
     # Phase 10 comes after phase 9.
     left = sorted(folder.glob("*.png"), key=lambda path: (len(path.stem), path.stem))

@@ -19,6 +19,7 @@ from clearsight.figures.data import (
     sample_images,
 )
 from clearsight.figures.evaluation import confusion_matrix, per_class, worst_mistakes
+from clearsight.figures.probabilities import coverage_accuracy, reliability_diagram
 from clearsight.figures.save import save
 from clearsight.figures.training import training_curves
 from clearsight.files import read_csv, read_json
@@ -114,10 +115,21 @@ def draw_evaluation(
     probabilities: np.ndarray,
     files: np.ndarray | None = None,
 ) -> list[Path]:
-    """`confusion_matrix`, `per_class` and `worst_mistakes` of the measured images."""
+    """Figures of the measured images.
+
+    `confusion_matrix`, `per_class`, `worst_mistakes`, and where probabilities were judged
+    `reliability` and `coverage_accuracy`.
+    """
     classes = [row["name"] for row in evaluation["per_class"]]
+    judged, drawn = evaluation.get("probabilities"), {}
+    if judged is not None:
+        drawn = {
+            "reliability": reliability_diagram(judged),
+            "coverage_accuracy": coverage_accuracy(judged),
+        }
     return _save(
         run.figures,
+        **drawn,
         confusion_matrix=confusion_matrix(labels, probabilities.argmax(1), classes),
         per_class=per_class(evaluation["per_class"]),
         worst_mistakes=worst_mistakes(pixels, labels, probabilities, classes, files=files),

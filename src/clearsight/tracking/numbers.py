@@ -69,7 +69,10 @@ def epoch_metrics(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def final_metrics(evaluation: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of `evaluation.json`; every accuracy with `_low` and `_high` (95 %) and `n`."""
+    """The numbers of `evaluation.json`; every accuracy with `_low` and `_high` (95 %) and `n`.
+
+    What probabilities are worth is `ece_after_calibration` and so on.
+    """
     metrics = {"n": float(evaluation["n"]), "loss": float(evaluation["loss"])}
     for name in ("accuracy", "accuracy_without_tta"):
         if name in evaluation:
@@ -77,5 +80,10 @@ def final_metrics(evaluation: Mapping[str, Any]) -> dict[str, float]:
             metrics[name] = float(accuracy["value"])
             metrics |= {f"{name}_{end}": float(accuracy[end]) for end in ("low", "high")}
     metrics |= {f"macro_{name}": float(value) for name, value in evaluation["macro"].items()}
+    judged = evaluation.get("probabilities", {})
+    for when in ("before", "after"):
+        if when in judged:
+            values = {k: float(score["value"]) for k, score in judged[when].items()}
+            metrics |= {f"{k}_{when}_calibration": value for k, value in values.items()}
     metrics["training_seconds"] = float(sum(phase["seconds"] for phase in evaluation["phases"]))
     return metrics

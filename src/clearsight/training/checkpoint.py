@@ -59,9 +59,13 @@ def save_state(
 
 
 def load_classifier(folder: Path) -> Classifier:
-    """The classifier of a checkpoint, in eval mode, float32, on the CPU. Raises `RunError`."""
+    """The classifier of a checkpoint, in eval mode, float32, on the CPU, with its temperature.
+
+    Raises `RunError`.
+    """
     model = load_architecture(folder)
     load_weights(folder, model)
+    model.temperature = load_metadata(folder).get("temperature", 1.0)
     return model.eval()
 
 
@@ -97,6 +101,11 @@ def load_metadata(folder: Path) -> dict[str, Any]:
                 f"checkpoint {folder / METADATA}: its phases, plans and steps disagree; {REMEDY}"
             )
     return metadata
+
+
+def save_temperature(folder: Path, temperature: float) -> None:
+    """Makes `temperature` part of a checkpoint, its weights untouched."""
+    write_json(folder / METADATA, {**load_metadata(folder), "temperature": temperature})
 
 
 def load_state(

@@ -7,10 +7,17 @@ from clearsight.data.images import ImageSet
 from clearsight.evaluation.metrics import TTA
 from clearsight.progress import SILENT, Progress
 from clearsight.runs import Run, at_work
-from clearsight.training.checkpoint import load_classifier
 from clearsight.training.recorded import is_trained
 from clearsight.workflows.loading import load_run
-from clearsight.workflows.results import evaluate_model, make_missing, measure, report
+from clearsight.workflows.results import (
+    CALIBRATED,
+    MEASURED,
+    evaluate_model,
+    forget,
+    make_missing,
+    measure,
+    report,
+)
 
 
 def evaluate(
@@ -24,10 +31,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measures a run's model on its test part; returns the content of `evaluation.json`.
 
-    The part is the validation part where the split has no test part, and named so. Writes
-    `evaluation.json`, `predictions.parquet`, that of the validation part, the figures and the
-    report, and whatever else a killed process left out; with another `tta` than the recipe's it
-    writes nothing, for that is not the result of the recipe.
+    The part is the validation part where the split has no test part, and named so. Calibrates the
+    model anew; writes `evaluation.json`, `predictions.parquet`, that of the validation part, the
+    figures and the report, and whatever else a killed process left out; with another `tta` than the
+    recipe's it writes nothing, for that is not the result of the recipe.
 
     `data` says where the images lie, if not where they were; `images` are the run's, where they are
     loaded already.
@@ -38,13 +45,14 @@ def evaluate(
             f"the recipe measures with test-time augmentation {loaded.config.evaluation.tta}: its "
             "recorded result is unchanged"
         )
-        return evaluate_model(loaded, load_classifier(loaded.run.weights), tta, progress)[0]
+        return evaluate_model(loaded, tta, progress)[0]
     if not is_trained(loaded.run, loaded.config):
         progress.say(
             f"run {loaded.run.path}: its training has not finished; "
             f"`clearsight train --resume {loaded.run.path}` finishes it"
         )
     with at_work(loaded.run):
+        forget(loaded.run, CALIBRATED, MEASURED)
         evaluation = measure(loaded, progress)
         make_missing(loaded, progress)
         report(loaded.run)

@@ -50,6 +50,7 @@ def export(
         metrics=read_json(run.evaluation),
         provenance=_provenance(loaded),
         test_images=loaded.images.images[indices],
+        calibration=_calibration(run),
         validation=without_files(validation) if validation.is_file() else None,
         int8=_for_int8(loaded) if int8 else None,
         progress=progress,
@@ -58,6 +59,13 @@ def export(
     if cost is not None:
         progress.say(f"int8: {int8_cost(cost)}")
     return bundle
+
+
+def _calibration(run: Run) -> dict[str, Any] | None:
+    """What a bundle keeps of `calibration.json`: it predicts without test-time augmentation."""
+    if not run.calibration.is_file():
+        return None
+    return {key: value for key, value in read_json(run.calibration).items() if key != "tta"}
 
 
 def _provenance(loaded: LoadedRun) -> dict[str, Any]:

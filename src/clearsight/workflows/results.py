@@ -12,8 +12,14 @@ import numpy as np
 
 from clearsight.data.splits import copies_of_training
 from clearsight.evaluation.copies import without_copies
-from clearsight.evaluation.metrics import TTA, evaluate_probabilities, predict_both
+from clearsight.evaluation.metrics import (
+    TTA,
+    as_probabilities,
+    evaluate_probabilities,
+    predict_logits,
+)
 from clearsight.evaluation.predictions import read_predictions, write_predictions
+from clearsight.evaluation.probabilities import before_and_after, judge_probabilities
 from clearsight.evaluation.report import write_report
 from clearsight.explanation.explain import explain_run
 from clearsight.figures.run import draw_augmentation, draw_data, draw_evaluation, draw_training
@@ -24,12 +30,13 @@ from clearsight.runs import Run
 from clearsight.tracking.tracker import is_finished, is_installed, tracked
 from clearsight.training.checkpoint import TRAIN_STATE, load_classifier, load_metadata
 from clearsight.training.recorded import is_trained
+from clearsight.workflows.calibrate import calibrate, tta_temperature
 from clearsight.workflows.explore import explore
 from clearsight.workflows.loading import LoadedRun
 
-DATA, MEASURED, EXPLAINED = "data figures", "measured", "explained"
-EXPLORED, REPORTED = "explored", "reported"
-STAGES = (DATA, MEASURED, EXPLAINED, EXPLORED, REPORTED)
+DATA, CALIBRATED, MEASURED = "data figures", "calibrated", "measured"
+EXPLAINED, EXPLORED, REPORTED = "explained", "explored", "reported"
+STAGES = (DATA, CALIBRATED, MEASURED, EXPLAINED, EXPLORED, REPORTED)
 
 
 def missing(run: Run) -> list[str]:
@@ -53,6 +60,7 @@ def make_missing(loaded: LoadedRun, progress: Progress = SILENT, *, track: bool 
     run, config = loaded.run, loaded.config
     again = any(not _is_made(run, stage) for stage in STAGES)
     _make(run, DATA, lambda: _draw_data(loaded))
+    _make(run, CALIBRATED, lambda: calibrate(loaded, progress))
     if not _is_made(run, MEASURED):
         measure(loaded, progress)
     track = track and is_trained(run, config) and not is_finished(run, config)
@@ -71,34 +79,43 @@ def draw_inputs(loaded: LoadedRun) -> None:
 
 
 def measure(loaded: LoadedRun, progress: Progress = SILENT) -> dict[str, Any]:
-    """Evaluates a run by its own recipe; writes `evaluation.json`, predictions and figures."""
+    """Evaluates a run by its own recipe, calibrated before; writes `evaluation.json` and figures.
+
+    Predictions are written as well.
+    """
     run, images, tta = loaded.run, loaded.images, loaded.config.evaluation.tta
     forget(run, MEASURED, EXPLORED)
-    model = load_classifier(run.weights)
-    evaluation, probabilities = evaluate_model(loaded, model, tta, progress)
+    _make(run, CALIBRATED, lambda: calibrate(loaded, progress))
+    evaluation, probabilities = evaluate_model(loaded, tta, progress)
     _, indices = loaded.measured()
     pixels, labels = images.images[indices], images.labels[indices]
     files = images.files[indices]
     write_predictions(
-        run.predictions, images.ids[indices], labels, probabilities, model.classes, files
+        run.predictions, images.ids[indices], labels, probabilities, images.classes, files
     )
-    written = [run.predictions, *_write_validation(loaded, model, progress)]
     write_json(run.evaluation, evaluation)
-    written += [run.evaluation, *draw_training(run, loaded.config)]
+    written = [run.predictions, run.evaluation, *draw_training(run, loaded.config)]
     written += draw_evaluation(run, evaluation, pixels, labels, probabilities, files)
     _note(run, MEASURED, written)
     return evaluation
 
 
 def evaluate_model(
-    loaded: LoadedRun, model: Classifier, tta: TTA, progress: Progress = SILENT
+    loaded: LoadedRun, tta: TTA, progress: Progress = SILENT
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """(content of `evaluation.json`, probabilities [N, K] with `tta`) of the measured part."""
-    part, indices = loaded.measured()
+    """(content of `evaluation.json`, probabilities [N, K] with `tta`) of the measured part.
+
+    Probabilities are calibrated where the run is; those of a `tta` that is not the recipe's by a
+    temperature of their own.
+    """
+    run, (part, indices) = loaded.run, loaded.measured()
+    model = load_classifier(run.weights)
     pixels, labels = loaded.images.images[indices], loaded.images.labels[indices]
-    probabilities, plain = predict_both(
+    averaged, plain = predict_logits(
         model, pixels, tta=tta, progress=progress, name=f"measuring on {part}"
     )
+    temperature = _temperature(loaded, model, tta, progress)
+    probabilities = as_probabilities(averaged, temperature)
     evaluation = evaluate_probabilities(
         probabilities,
         labels,
@@ -107,8 +124,13 @@ def evaluate_model(
         tta=tta,
         target=loaded.config.evaluation.target,
         phases=load_metadata(loaded.run.last)[TRAIN_STATE]["phases"],
-        without_tta=None if tta == "none" else plain,
+        without_tta=None if tta == "none" else as_probabilities(plain, model.temperature),
     )
+    calibration = read_json(run.calibration) if run.calibration.is_file() else None
+    evaluation["probabilities"] = judge_probabilities(plain, labels, calibration)
+    if tta != "none":
+        views = before_and_after(averaged, labels, temperature if calibration else None)
+        evaluation["probabilities"]["tta"] = {"views": tta, **views}
     copies = copies_of_training(loaded.images, loaded.split.train, indices)
     if len(copies):
         right = probabilities.argmax(1) == labels
@@ -157,23 +179,14 @@ def _draw_data(loaded: LoadedRun) -> list[Path]:
     return [*draw_data(run.figures, images, parts), *augmented]
 
 
-def _write_validation(loaded: LoadedRun, model: Classifier, progress: Progress) -> list[Path]:
-    """Writes what the model, as it is shipped, says of the validation part, if there is one."""
-    indices, images = loaded.split.validation, loaded.images
-    if not len(indices):
-        return []
-    probabilities, _ = predict_both(
-        model, images.images[indices], tta="none", progress=progress, name="predicting validation"
-    )
-    write_predictions(
-        loaded.run.validation_predictions,
-        images.ids[indices],
-        images.labels[indices],
-        probabilities,
-        model.classes,
-        images.files[indices],
-    )
-    return [loaded.run.validation_predictions]
+def _temperature(loaded: LoadedRun, model: Classifier, tta: TTA, progress: Progress) -> float:
+    """By what logits averaged over the views `tta` are divided; 1 in a run without calibration."""
+    if tta == "none" or not loaded.run.calibration.is_file():
+        return model.temperature
+    known = read_json(loaded.run.calibration).get("tta", {})
+    if known.get("views") == tta:
+        return known["temperature"]
+    return tta_temperature(loaded, model, tta, progress)
 
 
 def _make(run: Run, stage: str, make: Callable[[], Sequence[Path]], *, again: bool = False) -> None:
@@ -182,7 +195,10 @@ def _make(run: Run, stage: str, make: Callable[[], Sequence[Path]], *, again: bo
 
 
 def _is_made(run: Run, stage: str) -> bool:
-    files = _made(run).get(stage)
+    made = _made(run)
+    if stage == CALIBRATED and stage not in made and MEASURED in made:
+        return True  # by a version that did not calibrate; to evaluate it again does
+    files = made.get(stage)
     return files is not None and all((run.path / name).is_file() for name in files)
 
 

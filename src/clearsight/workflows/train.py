@@ -27,7 +27,9 @@ from clearsight.training.recorded import check_recipe, is_trained
 from clearsight.training.train import new_classifier, train_model
 from clearsight.workflows.loading import LoadedRun, load_data, load_run
 from clearsight.workflows.results import (
+    CALIBRATED,
     EXPLAINED,
+    MEASURED,
     REPORTED,
     draw_inputs,
     forget,
@@ -174,7 +176,8 @@ def _train(
     draw_inputs(loaded)
     trained = is_trained(run, config)
     if not trained:
-        forget(run, EXPLAINED, REPORTED)  # of an earlier epoch, if `evaluate` made them
+        # Of an earlier epoch, if `evaluate` made them.
+        forget(run, CALIBRATED, MEASURED, EXPLAINED, REPORTED)
         with tracked(run, config, progress) as tracking:
             train_model(run, config, images, parts, model=model, resume=True, progress=tracking)
             tracking.finish(measure(loaded, progress))
