@@ -7,7 +7,7 @@ from clearsight.runtime.seeds import uniform
 
 BLUR = 1.2 / 32
 """The largest standard deviation of the blur, as a fraction of the image's side."""
-NOISE = 0.15
+NOISE = 0.12
 """The largest standard deviation of the noise, as a fraction of white."""
 
 
