@@ -46,9 +46,7 @@ def augmix(images: Tensor, generator: torch.Generator) -> Tensor:
     """
     n, device = len(images), images.device
     # Exponential draws, normalised, are Dirichlet(1, 1, 1).
-    weights = torch.stack(
-        [-(1 - uniform(0, 1, n, generator, device)).log() for _ in range(WIDTH)]
-    )
+    weights = torch.stack([-(1 - uniform(0, 1, n, generator, device)).log() for _ in range(WIDTH)])
     weights /= weights.sum(0).clamp_min(1e-12)
     mixture = torch.zeros(images.shape, device=device)
     for weight in weights:
@@ -79,19 +77,7 @@ def apply_operation(images: Tensor, name: str, magnitude: Tensor) -> Tensor:
         x = images.to(torch.float32)
         factor = magnitude[:, None, None, None]
         return torch.lerp(_without(x, name), x, factor).round().clamp(0, 255).to(torch.uint8)
-    if name == "posterize":
-        steps = (2**magnitude.round()).to(torch.uint8)[:, None, None, None]
-        return images.div(steps, rounding_mode="floor") * steps
-    if name == "solarize":
-        return torch.where(images >= magnitude[:, None, None, None], 255 - images, images)
-    if name == "autocontrast":
-        x = images.to(torch.float32)
-        low, high = x.amin((1, 2), keepdim=True), x.amax((1, 2), keepdim=True)
-        stretched = ((x - low) * (255 / (high - low).clamp_min(1))).to(torch.uint8)
-        return torch.where(high > low, stretched, images)
-    if name == "equalize":
-        return _equalize(images)
-    return images
+    return _by_value(images, name, magnitude)
 
 
 def _random_operation(
@@ -119,7 +105,7 @@ def _magnitude(name: str, levels: Tensor, signs: Tensor, side: int) -> Tensor:
     if name == "solarize":
         return 255 * (1 - levels)
     most = {"shear": SHEAR, "translate": TRANSLATE * side, "rotate": ROTATE}
-    return most.get(name.split("_")[0], 0.0) * levels * signs
+    return most.get(name.split("_", maxsplit=1)[0], 0.0) * levels * signs
 
 
 def _warp(images: Tensor, name: str, magnitude: Tensor) -> Tensor:
@@ -159,6 +145,23 @@ def _without(x: Tensor, name: str) -> Tensor:
         return smooth
     grey = (x @ torch.tensor(GREY, device=x.device))[..., None]
     return (grey if name == "colour" else grey.mean((1, 2), keepdim=True)).expand_as(x)
+
+
+def _by_value(images: Tensor, name: str, magnitude: Tensor) -> Tensor:
+    """What gives every value of a channel another one, wherever it stands."""
+    if name == "posterize":
+        steps = (2 ** magnitude.round()).to(torch.uint8)[:, None, None, None]
+        return images.div(steps, rounding_mode="floor") * steps
+    if name == "solarize":
+        return torch.where(images >= magnitude[:, None, None, None], 255 - images, images)
+    if name == "autocontrast":
+        x = images.to(torch.float32)
+        low, high = x.amin((1, 2), keepdim=True), x.amax((1, 2), keepdim=True)
+        stretched = ((x - low) * (255 / (high - low).clamp_min(1))).to(torch.uint8)
+        return torch.where(high > low, stretched, images)
+    if name == "equalize":
+        return _equalize(images)
+    return images
 
 
 def _equalize(images: Tensor) -> Tensor:

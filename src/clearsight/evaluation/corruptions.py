@@ -6,7 +6,7 @@ images of 32 px. For other sizes, lengths (the widths of blurs, the smear of fla
 proportion to the side; amplitudes, factors and JPEG qualities stay.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,13 +40,24 @@ from clearsight.evaluation.weather_and_digital import (
 from clearsight.progress import SILENT, Progress
 
 Corruption = Callable[[np.ndarray, int, Draws], np.ndarray]
-GROUPS: dict[str, tuple[Corruption, ...]] = {
-    "noise": (gaussian_noise, shot_noise, impulse_noise),
-    "blur": (defocus_blur, glass_blur, motion_blur, zoom_blur),
-    "weather": (snow, frost, fog, brightness),
-    "digital": (contrast, elastic_transform, pixelate, jpeg_compression),
+CORRUPTIONS: dict[str, tuple[str, Corruption]] = {
+    "gaussian_noise": ("noise", gaussian_noise),
+    "shot_noise": ("noise", shot_noise),
+    "impulse_noise": ("noise", impulse_noise),
+    "defocus_blur": ("blur", defocus_blur),
+    "glass_blur": ("blur", glass_blur),
+    "motion_blur": ("blur", motion_blur),
+    "zoom_blur": ("blur", zoom_blur),
+    "snow": ("weather", snow),
+    "frost": ("weather", frost),
+    "fog": ("weather", fog),
+    "brightness": ("weather", brightness),
+    "contrast": ("digital", contrast),
+    "elastic_transform": ("digital", elastic_transform),
+    "pixelate": ("digital", pixelate),
+    "jpeg_compression": ("digital", jpeg_compression),
 }
-CORRUPTIONS = {f.__name__: f for functions in GROUPS.values() for f in functions}
+"""Each with its group."""
 SEVERITIES = (1, 2, 3, 4, 5)
 JPEG_QUALITIES = (90, 75, 50, 25)
 SAMPLE = 1000
@@ -66,7 +77,8 @@ def corrupt(images: np.ndarray, name: str, severity: int, ids: np.ndarray) -> np
         raise UsageError(f"severity: found {severity!r}, expected a whole number from 1 to 5")
     number = list(CORRUPTIONS).index(name)
     draws = [np.random.default_rng((int(i[:16], 16), number)) for i in ids.tolist()]
-    return to_uint8(CORRUPTIONS[name](images.astype(np.float32) / 255, severity, draws))
+    _, corruption = CORRUPTIONS[name]
+    return to_uint8(corruption(images.astype(np.float32) / 255, severity, draws))
 
 
 def balanced_sample(labels: np.ndarray, ids: np.ndarray, n: int) -> np.ndarray:
@@ -100,23 +112,18 @@ def measure_corruptions(
     - `corruptions`: of each `name`, `group`, `mean`, and `severities`, an accuracy each
     - `jpeg`: of each `quality` the accuracy, and `drop`
     """
-    conditions = [(name, s) for name in CORRUPTIONS for s in SEVERITIES]
+    conditions = [(name, severity) for name in CORRUPTIONS for severity in SEVERITIES]
     right = np.empty((1 + len(conditions) + len(JPEG_QUALITIES), len(images)), bool)
     size = max(1, PIXELS_AT_ONCE // (images.shape[1] * images.shape[2]))
-    with progress.task("corruptions", right.size) as advance:
+    with progress.task("corrupted images", right.size) as advance:
         for start in range(0, len(images), size):
             chunk = slice(start, start + size)
             pixels = np.asarray(images[chunk])
-            views = [
-                lambda: pixels,
-                *(lambda c=c: corrupt(pixels, *c, ids[chunk]) for c in conditions),
-                *(lambda q=q: as_jpeg(pixels, q) for q in JPEG_QUALITIES),
-            ]
-            for row, view in enumerate(views):
-                predicted = predict_probabilities(model, view()).argmax(1)
-                right[row, chunk] = predicted == labels[chunk]
+            for row, view in enumerate(_views(pixels, ids[chunk], conditions)):
+                right[row, chunk] = predict_probabilities(model, view).argmax(1) == labels[chunk]
                 advance(len(pixels))
-    clean, corrupted, jpeg = right[0], right[1 : 1 + len(conditions)], right[-len(JPEG_QUALITIES) :]
+    clean, corrupted, jpeg = np.split(right, (1, 1 + len(conditions)))
+    clean = clean[0]
     by_name = corrupted.reshape(len(CORRUPTIONS), len(SEVERITIES), -1)
     return {
         "clean": _accuracy(clean),
@@ -124,12 +131,12 @@ def measure_corruptions(
         "drop": mean_interval(clean - corrupted.mean(0)),
         "corruptions": [
             {
-                "name": function.__name__,
+                "name": name,
                 "group": group,
                 "mean": mean_interval(rows.mean(0)),
                 "severities": [_accuracy(row) for row in rows],
             }
-            for (group, function), rows in zip(_grouped(), by_name, strict=True)
+            for (name, (group, _)), rows in zip(CORRUPTIONS.items(), by_name, strict=True)
         ],
         "jpeg": [
             {
@@ -142,8 +149,15 @@ def measure_corruptions(
     }
 
 
-def _grouped() -> Sequence[tuple[str, Corruption]]:
-    return [(group, function) for group, functions in GROUPS.items() for function in functions]
+def _views(
+    pixels: np.ndarray, ids: np.ndarray, conditions: Sequence[tuple[str, int]]
+) -> Iterator[np.ndarray]:
+    """The images as they are, under every condition, and as JPEG files."""
+    yield pixels
+    for name, severity in conditions:
+        yield corrupt(pixels, name, severity, ids)
+    for quality in JPEG_QUALITIES:
+        yield as_jpeg(pixels, quality)
 
 
 def _accuracy(right: np.ndarray) -> dict[str, float]:

@@ -6,6 +6,7 @@ images of 32 px; lengths grow in proportion to the side of other images.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -35,14 +36,14 @@ def impulse_noise(x: np.ndarray, severity: int, draws: Draws) -> np.ndarray:
 
 def defocus_blur(x: np.ndarray, severity: int, draws: Draws) -> np.ndarray:
     """A disk, its edge smoothed by a small Gaussian."""
+    from scipy.signal import convolve2d
+
     radius, smooth = ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1))[severity - 1]
     scale = x.shape[1] / REFERENCE
     position = np.arange(-int(radius * scale), int(radius * scale) + 1)
     disk = (position[:, None] ** 2 + position**2 <= (radius * scale) ** 2).astype(float)
     reach = max(1, round(scale))
     line = np.exp(-0.5 * (np.arange(-reach, reach + 1) / (smooth * scale)) ** 2)
-    from scipy.signal import convolve2d
-
     kernel = convolve2d(disk, np.outer(line, line))
     return _filtered(x, kernel[None] / kernel.sum(), "reflect")
 
@@ -61,7 +62,10 @@ def glass_blur(x: np.ndarray, severity: int, draws: Draws) -> np.ndarray:
     scale = height / REFERENCE
     reach = max(1, round(reach * scale))
     x = gaussian_filter(x, sigma * scale, axes=(1, 2), mode="nearest")
-    rows, columns = np.arange(reach + 1, height - reach + 1), np.arange(reach + 1, width - reach + 1)
+    rows, columns = (
+        np.arange(reach + 1, height - reach + 1),
+        np.arange(reach + 1, width - reach + 1),
+    )
     rows, columns = rows[rows < height], columns[columns < width]
     for _ in range(times):
         size = (2, len(rows), len(columns))
@@ -126,7 +130,7 @@ def moved(x: np.ndarray, radius: float, sigma: float, angles: np.ndarray) -> np.
     return _filtered(x, kernels, "edge")
 
 
-def _filtered(x: np.ndarray, kernels: np.ndarray, border: str) -> np.ndarray:
+def _filtered(x: np.ndarray, kernels: np.ndarray, border: Literal["reflect", "edge"]) -> np.ndarray:
     """Images convolved with a kernel each, [N or 1, k, k], beyond the border as `np.pad` says."""
     from scipy.signal import fftconvolve
 

@@ -34,7 +34,7 @@ def frost(x: np.ndarray, severity: int, draws: Draws) -> np.ndarray:
     of the frequency, in the range of those photographs' brightness, contrast and tint.
     """
     keep, ice = ((1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45))[severity - 1]
-    n, height, width, _ = x.shape
+    height, width = x.shape[1:3]
     white = np.stack([draw.standard_normal((height, width)) for draw in draws])
     mean, contrast, tint = np.array(
         [draw.uniform((0.45, 0.04, 0.03), (0.8, 0.10, 0.10)) for draw in draws]
@@ -98,7 +98,7 @@ def elastic_transform(x: np.ndarray, severity: int, draws: Draws) -> np.ndarray:
 def pixelate(x: np.ndarray, severity: int, draws: Draws) -> np.ndarray:
     """Fewer pixels: resized down and up again, each with a box filter."""
     factor = (0.95, 0.9, 0.85, 0.75, 0.65)[severity - 1]
-    n, height, width, _ = x.shape
+    height, width = x.shape[1:3]
     small = (max(1, int(factor * width)), max(1, int(factor * height)))
 
     def one(pixels: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ def corruption_curves(result: Mapping[str, Any]) -> Figure:
     they are.
     """
     groups = list(dict.fromkeys(row["group"] for row in result["corruptions"]))
-    figure = new_figure(11, 3.6)
+    figure = new_figure(11, 4.3)
     axes = figure.subplots(1, len(groups) + 1, sharey=True)
     clean = result["clean"]["value"]
     for panel, group in zip(axes, groups, strict=False):
@@ -50,7 +50,10 @@ def corruption_curves(result: Mapping[str, Any]) -> Figure:
         color=MUTED,
     )  # fmt: skip
     for panel in axes[:-1]:
-        panel.legend(loc="lower left", title="mean of the five", alignment="left", title_fontsize=8)
+        panel.legend(
+            loc="upper left", bbox_to_anchor=(-0.04, -0.22), title="mean of the five severities",
+            alignment="left", title_fontsize=8,
+        )  # fmt: skip
     axes[0].set_ylabel(f"{result['split']} accuracy, n = {result['n']:,}")
     axes[0].yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     mean = result["mean"]
