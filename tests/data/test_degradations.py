@@ -1,5 +1,7 @@
 """Blur and noise of a batch, and the shares of the images that get them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -42,7 +44,7 @@ def test_a_share_of_the_images_is_changed(name: str) -> None:
 
     def changed(share: float) -> float:
         found, _ = augment(
-            images, torch.zeros(400, dtype=torch.int64), config=AugmentConfig(**{name: share}),
+            images, torch.zeros(400, dtype=torch.int64), config=replace(AugmentConfig(), **{name: share}),
             epoch=0, indices=torch.arange(400), generator=torch.Generator().manual_seed(0),
             classes=2,
         )  # fmt: skip

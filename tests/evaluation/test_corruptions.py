@@ -18,7 +18,8 @@ from clearsight.evaluation.corruptions import (
     JPEG_QUALITIES,
     balanced_sample,
     corrupt,
-    measure_corruptions,
+    right_under_corruptions,
+    summarise_corruptions,
 )
 from clearsight.evaluation.noise_and_blur import glass_blur, moved, zoomed
 from clearsight.evaluation.weather_and_digital import as_jpeg, plasma
@@ -229,7 +230,7 @@ def test_the_table_counts_what_the_model_gets_right() -> None:
     images[:20] //= 4  # dark
     labels = np.repeat([0, 1], 20)
     ids = content_ids(images)
-    result = measure_corruptions(BrightOrDark(), images, labels, ids)
+    result = summarise_corruptions(right_under_corruptions(BrightOrDark(), images, labels, ids))
     assert result["clean"]["value"] == 1
     assert [row["name"] for row in result["corruptions"]] == list(CORRUPTIONS)
     by_name = {row["name"]: row for row in result["corruptions"]}

@@ -6,7 +6,7 @@ images of 32 px. For other sizes, lengths (the widths of blurs, the smear of fla
 proportion to the side; amplitudes, factors and JPEG qualities stay.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,7 @@ CORRUPTIONS: dict[str, tuple[str, Corruption]] = {
 }
 """Each with its group."""
 SEVERITIES = (1, 2, 3, 4, 5)
+CONDITIONS = tuple((name, severity) for name in CORRUPTIONS for severity in SEVERITIES)
 JPEG_QUALITIES = (90, 75, 50, 25)
 SAMPLE = 1000
 PIXELS_AT_ONCE = 1_100_000  # of a chunk; a chunk of 32 px images is then about a thousand
@@ -93,37 +94,42 @@ def balanced_sample(labels: np.ndarray, ids: np.ndarray, n: int) -> np.ndarray:
     return by_class[np.lexsort((ids[by_class], rank))][:n]
 
 
-def measure_corruptions(
+def right_under_corruptions(
     model: nn.Module,
     images: np.ndarray,
     labels: np.ndarray,
     ids: np.ndarray,
     *,
     progress: Progress = SILENT,
-) -> dict[str, Any]:
-    """Accuracies of one view per image, as part of `corruptions.json`.
+) -> np.ndarray:
+    """bool [1 + 75 + 4, N]: whether the model is right of each image, one view each.
 
-    `images`: uint8 [N, H, W, 3], `labels`: int [N], `ids`: bytes [N]. Of single conditions the
-    intervals are Wilson's; of means over conditions they are bootstrapped over the images, for the
-    same image under several corruptions is one image.
+    Of the images as they are, then corruption by corruption at severities 1 to 5, then as JPEG
+    files. `images`: uint8 [N, H, W, 3], `labels`: int [N], `ids`: bytes [N].
+    """
+    right = np.empty((1 + len(CONDITIONS) + len(JPEG_QUALITIES), len(images)), bool)
+    size = max(1, PIXELS_AT_ONCE // (images.shape[1] * images.shape[2]))
+    with progress.task("corrupted images", right.size) as advance:
+        for start in range(0, len(images), size):
+            chunk = slice(start, start + size)
+            for row, view in enumerate(_views(np.asarray(images[chunk]), ids[chunk])):
+                right[row, chunk] = predict_probabilities(model, view).argmax(1) == labels[chunk]
+                advance(len(view))
+    return right
+
+
+def summarise_corruptions(right: np.ndarray) -> dict[str, Any]:
+    """Accuracies of what `right_under_corruptions` gives, as part of `corruptions.json`.
+
+    Of single conditions the intervals are Wilson's; of means over conditions they are bootstrapped
+    over the images, for one image under several corruptions is one image.
 
     - `clean`: accuracy of the images as they are
     - `mean`, `drop`: over all fifteen and five, and how much lower than `clean` it is
     - `corruptions`: of each `name`, `group`, `mean`, and `severities`, an accuracy each
     - `jpeg`: of each `quality` the accuracy, and `drop`
     """
-    conditions = [(name, severity) for name in CORRUPTIONS for severity in SEVERITIES]
-    right = np.empty((1 + len(conditions) + len(JPEG_QUALITIES), len(images)), bool)
-    size = max(1, PIXELS_AT_ONCE // (images.shape[1] * images.shape[2]))
-    with progress.task("corrupted images", right.size) as advance:
-        for start in range(0, len(images), size):
-            chunk = slice(start, start + size)
-            pixels = np.asarray(images[chunk])
-            for row, view in enumerate(_views(pixels, ids[chunk], conditions)):
-                right[row, chunk] = predict_probabilities(model, view).argmax(1) == labels[chunk]
-                advance(len(pixels))
-    clean, corrupted, jpeg = np.split(right, (1, 1 + len(conditions)))
-    clean = clean[0]
+    clean, corrupted, jpeg = right[0], right[1 : 1 + len(CONDITIONS)], right[1 + len(CONDITIONS) :]
     by_name = corrupted.reshape(len(CORRUPTIONS), len(SEVERITIES), -1)
     return {
         "clean": _accuracy(clean),
@@ -149,12 +155,10 @@ def measure_corruptions(
     }
 
 
-def _views(
-    pixels: np.ndarray, ids: np.ndarray, conditions: Sequence[tuple[str, int]]
-) -> Iterator[np.ndarray]:
+def _views(pixels: np.ndarray, ids: np.ndarray) -> Iterator[np.ndarray]:
     """The images as they are, under every condition, and as JPEG files."""
     yield pixels
-    for name, severity in conditions:
+    for name, severity in CONDITIONS:
         yield corrupt(pixels, name, severity, ids)
     for quality in JPEG_QUALITIES:
         yield as_jpeg(pixels, quality)

@@ -4,7 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.errors import RunError
-from clearsight.evaluation.corruptions import SAMPLE, balanced_sample, measure_corruptions
+from clearsight.evaluation.corruptions import (
+    SAMPLE,
+    balanced_sample,
+    right_under_corruptions,
+    summarise_corruptions,
+)
 from clearsight.figures.robustness import corruption_curves
 from clearsight.figures.save import save
 from clearsight.files import write_json
@@ -44,12 +49,12 @@ def evaluate_corruptions(
     images, labels, ids = loaded.images.images, loaded.images.labels, loaded.images.ids
     drawn = indices[balanced_sample(labels[indices], ids[indices], n)]
     with at_work(run):
-        measured = measure_corruptions(
+        right = right_under_corruptions(
             load_classifier(run.weights), images[drawn], labels[drawn], ids[drawn],
             progress=progress,
         )  # fmt: skip
         about = {"split": part, "n": len(drawn), "of": len(indices), "size": loaded.images.size}
-        result = about | measured
+        result = about | summarise_corruptions(right)
         write_json(run.corruptions, result)
         save(corruption_curves(result), run.figures / "corruptions.png")
         report(run)
