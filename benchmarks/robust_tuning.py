@@ -2,10 +2,10 @@
 
     python benchmarks/robust_tuning.py runs/PLAIN runs/CANDIDATE … --note "what was tried"
 
-None of these is among the corruptions that `clearsight evaluate --corruptions` reports: three of the
-four that Hendrycks and Dietterich (2019) set aside for this purpose (speckle noise, Gaussian blur,
-saturation; at five severities, with their strengths for CIFAR-10), JPEG at qualities between those
-reported, and WebP. One view of each of `--n` validation images, equally many of each class.
+None of these is among the corruptions that `clearsight evaluate --corruptions` reports: three of
+the four that Hendrycks and Dietterich (2019) set aside for this purpose (speckle noise, Gaussian
+blur, saturation; at five severities, with their strengths for CIFAR-10), JPEG at qualities between
+those reported, and WebP. One view of each of `--n` validation images, equally many of each class.
 """
 
 import argparse
@@ -61,6 +61,10 @@ def views(images: np.ndarray) -> dict[str, list[np.ndarray]]:
     }
 
 
+def accuracy(model: torch.nn.Module, images: np.ndarray, labels: np.ndarray) -> float:
+    return float((predict_probabilities(model, images).argmax(1) == labels).mean())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -88,7 +92,7 @@ def main() -> None:
             return float((predict_probabilities(model, pixels).argmax(1) == truth).mean())
 
         values = {
-            name: float(np.mean([accuracy(pixels, labels) for pixels in strengths]))
+            name: float(np.mean([accuracy(model, pixels, labels) for pixels in strengths]))
             for name, strengths in corrupted.items()
         }
         augment = {
@@ -96,7 +100,7 @@ def main() -> None:
             for name, value in flatten({"augment": vars(run.config().augment)}).items()
             if value
         }
-        whole = accuracy(everything, labels_of_all)
+        whole = accuracy(model, everything, labels_of_all)
         found.append({"augment": augment, "validation": whole, **values})
         added = ", ".join(
             f"{name} {augment[name]:g}"

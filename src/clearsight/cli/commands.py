@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from clearsight.cli import comparison, output, registry, robustness
+from clearsight.cli import comparison, evaluation, output, registry
 from clearsight.cli.inputs import image_names
 from clearsight.cli.options import DataDir, Json, MovedData, RunFolder, Strict, Truncated
 from clearsight.cli.terminal import TerminalProgress
@@ -137,58 +137,7 @@ def train(
     output.show_trained(finished, as_json=as_json)
 
 
-@app.command
-def evaluate(
-    run: RunFolder,
-    /,
-    *,
-    tta: Annotated[
-        Literal["none", "flip", "flip+shift"] | None,
-        Parameter(help="test-time augmentation; default: the recipe's"),
-    ] = None,
-    corruptions: Annotated[
-        bool,
-        Parameter(
-            help="instead, measure accuracy on corrupted test images and on JPEG files",
-            show_default=False,
-        ),
-    ] = False,
-    sample: Annotated[
-        int | None, Parameter(help="with --corruptions: so many test images; default: 1000")
-    ] = None,
-    data: Annotated[
-        str | None,
-        Parameter(
-            help="another data set with the same classes, to measure beside the run's own; or "
-            "where the run's data are now, if they were moved (told apart by ids)"
-        ),
-    ] = None,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> None:
-    """Evaluate a run on its test set, on another data set, or on corrupted images."""
-    if sample is not None and (sample < 1 or not corruptions):
-        raise UsageError("--sample: give 1 or more images, together with --corruptions")
-    if corruptions:
-        from clearsight.workflows.robustness import evaluate_corruptions
-
-        if tta is not None:
-            raise UsageError(
-                "--tta: corrupted images are measured with one view each; leave it out"
-            )
-        size = {} if sample is None else {"n": sample}
-        result = evaluate_corruptions(
-            run, data=data, data_dir=data_dir, progress=TerminalProgress(), **size
-        )
-        robustness.show_corruptions(result, as_json=as_json)
-        return
-    from clearsight.workflows.evaluate import evaluate
-
-    evaluation = evaluate(run, data=data, data_dir=data_dir, tta=tta, progress=TerminalProgress())
-    if "own" in evaluation:
-        robustness.show_other_data(evaluation, as_json=as_json)
-    else:
-        output.show_evaluation(evaluation, as_json=as_json)
+app.command(evaluation.evaluate)
 
 
 @app.command
