@@ -86,11 +86,6 @@ def main() -> None:
         run = open_run(path)
         model = load_classifier(run.weights)
 
-        def accuracy(
-            pixels: np.ndarray, truth: np.ndarray, model: torch.nn.Module = model
-        ) -> float:
-            return float((predict_probabilities(model, pixels).argmax(1) == truth).mean())
-
         values = {
             name: float(np.mean([accuracy(model, pixels, labels) for pixels in strengths]))
             for name, strengths in corrupted.items()

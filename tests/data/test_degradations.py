@@ -44,10 +44,14 @@ def test_a_share_of_the_images_is_changed(name: str) -> None:
 
     def changed(share: float) -> float:
         found, _ = augment(
-            images, torch.zeros(400, dtype=torch.int64),
-            config=replace(AugmentConfig(), **{name: share}), epoch=0, indices=torch.arange(400), generator=torch.Generator().manual_seed(0),
+            images,
+            torch.zeros(400, dtype=torch.int64),
+            config=replace(AugmentConfig(), **{name: share}),
+            epoch=0,
+            indices=torch.arange(400),
+            generator=torch.Generator().manual_seed(0),
             classes=2,
-        )  # fmt: skip
+        )
         assert torch.equal(images, before)
         return (found != images).flatten(1).any(1).float().mean().item()
 
