@@ -8,7 +8,7 @@ import pytest
 import torch
 from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
 from PIL import Image
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, zoom
 from torch import nn
 
 from clearsight.data.images import content_ids
@@ -116,6 +116,17 @@ def test_zoom_by_two_is_linear_interpolation_of_the_centre() -> None:
     found = zoomed(ramp, 2.0)[0, :, :, 0]
     assert found == pytest.approx(np.broadcast_to(np.linspace(8, 23, 32), (32, 32)), abs=1e-4)
     assert zoomed(ramp, 1.0) == pytest.approx(ramp)
+
+
+@pytest.mark.parametrize("factor", [1.03, 1.17, 1.75])
+def test_zoom_is_scipys_of_the_centre(factor: float) -> None:
+    cut = int(np.ceil(32 / factor))
+    top = (32 - cut) // 2
+    inside = IMAGES[0, top : top + cut, top : top + cut].astype(np.float32)
+    large = zoom(inside, (factor, factor, 1), order=1)
+    first = (len(large) - 32) // 2
+    expected = large[first : first + 32, first : first + 32]
+    assert zoomed(IMAGES[:1].astype(np.float32), factor)[0] == pytest.approx(expected, abs=1e-3)
 
 
 def test_glass_takes_neighbours_up_and_left() -> None:

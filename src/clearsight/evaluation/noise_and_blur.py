@@ -107,8 +107,8 @@ def zoomed(x: np.ndarray, factor: float) -> np.ndarray:
     matrix = zoom(np.eye(cut, dtype=np.float32), (factor, 1), order=1)
     first = (len(matrix) - side) // 2
     matrix = matrix[first : first + side]
-    inside = x[:, top : top + cut, top : top + cut]
-    return np.einsum("ij,njkc,lk->nilc", matrix, inside, matrix, optimize=True)
+    inside = x[:, top : top + cut, top : top + cut].transpose(0, 3, 1, 2)
+    return (matrix @ inside @ matrix.T).transpose(0, 2, 3, 1)
 
 
 def moved(x: np.ndarray, radius: float, sigma: float, angles: np.ndarray) -> np.ndarray:
