@@ -13,7 +13,7 @@ from clearsight.cli import main
 from clearsight.config.parsing import parse
 from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
-from clearsight.errors import DataError, FileError, RunError
+from clearsight.errors import DataError, FileError, RunError, UsageError
 from clearsight.evaluation.corruptions import CORRUPTIONS
 from clearsight.files import read_json, write_json
 from clearsight.runs import Run, open_run
@@ -184,6 +184,20 @@ def test_the_own_set_incomplete_is_no_other_set(run: Run, home: Path, tmp_path: 
         evaluate(run, data=str(save_images(tmp_path / "most.npz", most)))
     assert evaluate(run, data=str(home / "bands.npz"))["split"] == "test"
     assert not run.other_data.exists()
+
+
+def test_both_sides_have_the_same_views(run: Run, tmp_path: Path) -> None:
+    other = save_images(tmp_path / "other.npz", make_images(60, size=16, seed=1))
+    with pytest.raises(UsageError, match="tta: found flip, but another data set is measured as"):
+        evaluate(run, data=str(other), tta="flip")
+    assert evaluate(run, data=str(other), tta="none")["tta"] == "none"
+
+
+def test_a_single_image_is_enough(run: Run, tmp_path: Path) -> None:
+    assert evaluate_corruptions(run, n=1)["clean"]["value"] in (0.0, 1.0)
+    images = make_images(2, size=16, seed=1)
+    result = evaluate(run, data=str(save_images(tmp_path / "two.npz", images)))
+    assert (result["n"], len(result["classes"])) == (2, 2)
 
 
 def test_other_class_names_are_one_sentence(run: Run, tmp_path: Path) -> None:
