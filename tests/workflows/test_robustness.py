@@ -195,9 +195,9 @@ def test_both_sides_have_the_same_views(run: Run, tmp_path: Path) -> None:
 
 def test_a_single_image_is_enough(run: Run, tmp_path: Path) -> None:
     assert evaluate_corruptions(run, n=1)["clean"]["value"] in (0.0, 1.0)
-    images = make_images(2, size=16, seed=1)
-    result = evaluate(run, data=str(save_images(tmp_path / "two.npz", images)))
-    assert (result["n"], len(result["classes"])) == (2, 2)
+    images = make_images(3, size=16, seed=1)
+    result = evaluate(run, data=str(save_images(tmp_path / "three.npz", images)))
+    assert (result["n"], len(result["classes"])) == (3, 3)
 
 
 def test_other_class_names_are_one_sentence(run: Run, tmp_path: Path) -> None:
