@@ -1,7 +1,9 @@
-"""Two runs on the same corrupted test images: a table of what an augmentation gains.
+"""What a run's `corruptions.json` says, as a table; or two runs on the same corrupted images.
 
-    python benchmarks/robustness.py runs/PLAIN runs/ROBUST
+    python benchmarks/robustness.py runs/PLAIN
+    python benchmarks/robustness.py runs/PLAIN runs/ROBUST --out results/robustness-gain.json
 
+With one run, nothing is measured: `clearsight evaluate --corruptions` has done it. With two:
 Fifteen corruptions at five severities, and JPEG files, of `--n` test images, equally many of each
 class, one view each; and the accuracies of both runs on the whole test part, as their
 `evaluation.json` has them. Differences are paired: bootstrapped over the images, and on the whole
@@ -9,7 +11,7 @@ part by Newcombe's interval for paired data.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,7 @@ from clearsight.evaluation.intervals import mean_interval
 from clearsight.evaluation.predictions import read_predictions
 from clearsight.files import read_csv, read_json
 from clearsight.ledger import record_benchmark
-from clearsight.progress import Silent
-from clearsight.runs import open_run
+from clearsight.runs import Run, open_run
 from clearsight.runtime.environment import environment
 from clearsight.training.checkpoint import load_classifier
 from clearsight.workflows.loading import load_run
@@ -68,22 +69,35 @@ def compared(plain: np.ndarray, robust: np.ndarray) -> list[dict[str, Any]]:
     return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("plain", type=Path)
-    parser.add_argument("robust", type=Path)
-    parser.add_argument("--n", type=int, default=SAMPLE)
-    parser.add_argument("--conditions", default="", help="what is to be known of the two trainings")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--out", type=Path, default=Path("results/robustness.json"))
-    given = parser.parse_args()
-    runs = [open_run(path) for path in (given.plain, given.robust)]
-    loaded = load_run(runs[0], data_dir=given.data_dir, progress=Silent())
+def alone(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The table of a `corruptions.json`."""
+
+    def row(name: str, accuracy: Mapping[str, float], *more: str) -> list[str]:
+        interval = f"{accuracy['low']:.1%} to {accuracy['high']:.1%}"
+        return [name, f"{accuracy['value']:.1%}", interval, *more, *[""] * (5 - len(more))]
+
+    rows = [
+        row("images as they are", result["clean"]),
+        *(
+            row(
+                each["name"].replace("_", " "), each["mean"],
+                *(f"{accuracy['value']:.1%}" for accuracy in each["severities"]),
+            )
+            for each in result["corruptions"]
+        ),
+        row("mean of the fifteen", result["mean"]),
+        *(row(f"JPEG quality {each['quality']}", each["accuracy"]) for each in result["jpeg"]),
+    ]  # fmt: skip
+    head = ["", "accuracy", "95 % interval", *(f"severity {k}" for k in range(1, 6))]
+    return {"head": head, "rows": rows}
+
+
+def compared_runs(runs: Sequence[Run], n: int, data_dir: str | None) -> dict[str, Any]:
+    """What is recorded of two runs: `n`, `part`, `whole`, `rows` and the `table`."""
+    loaded = load_run(runs[0], data_dir=data_dir)
     part, indices = loaded.measured()
     images = loaded.images
-    drawn = indices[balanced_sample(images.labels[indices], images.ids[indices], given.n)]
+    drawn = indices[balanced_sample(images.labels[indices], images.ids[indices], n)]
     right = [
         right_under_corruptions(
             load_classifier(run.weights), images.images[drawn], images.labels[drawn],
@@ -93,13 +107,13 @@ def main() -> None:
     ]  # fmt: skip
     rows = compared(*right)
     whole = compare_predictions(*(read_predictions(run.predictions) for run in reversed(runs)))
-    evaluations = [read_json(run.evaluation) for run in runs]
-    titles = [f"all {len(indices):,} {part} images, as recorded"]
-    clean = [evaluation["accuracy"]["value"] for evaluation in evaluations]
+    clean = [read_json(run.evaluation)["accuracy"]["value"] for run in runs]
     first: dict[str, Any] = {
-        "name": titles[0], "plain": clean[0], "robust": clean[1],
+        "name": f"all {len(indices):,} {part} images, as recorded",
+        "plain": clean[0],
+        "robust": clean[1],
         "difference": whole["difference"],
-    }  # fmt: skip
+    }
     texts = [
         [
             row["name"], f"{row['plain']:.1%}", f"{row['robust']:.1%}",
@@ -110,11 +124,34 @@ def main() -> None:
         for row in (first, *rows)
     ]  # fmt: skip
     head = ["", *(run.config().name for run in runs), "points (95 % interval)"]
-    for line in (head, *texts):
-        print("".join(f"{cell:<44}" for cell in line))
+    return {
+        "n": len(drawn), "part": part, "whole": first, "rows": rows,
+        "table": {"head": head, "rows": texts},
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("plain", type=Path)
+    parser.add_argument("robust", type=Path, nargs="?")
+    parser.add_argument("--n", type=int, default=SAMPLE)
+    parser.add_argument("--conditions", default="", help="what is to be known of the measurement")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--out", type=Path, default=Path("results/robustness.json"))
+    given = parser.parse_args()
+    runs = [open_run(path) for path in (given.plain, given.robust) if path]
+    if given.robust:
+        content = compared_runs(runs, given.n, given.data_dir)
+    else:
+        result = read_json(runs[0].corruptions)
+        content = {"n": result["n"], "corruptions": result, "table": alone(result)}
+    for line in (content["table"]["head"], *content["table"]["rows"]):
+        print("".join(f"{cell:<40}" for cell in line[:4]))
+    evaluations = [read_json(run.evaluation) for run in runs]
     record_benchmark(
-        given.out, environment(torch.device("cpu"), "fp32"), n=len(drawn), part=part,
-        conditions=given.conditions, whole=first, rows=rows,
+        given.out, environment(torch.device("cpu"), "fp32"), conditions=given.conditions, **content,
         runs=[
             {
                 "recipe": run.config().name,
@@ -127,7 +164,6 @@ def main() -> None:
             }
             for run, evaluation in zip(runs, evaluations, strict=True)
         ],
-        table={"head": head, "rows": texts},
     )  # fmt: skip
 
 
