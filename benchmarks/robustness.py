@@ -142,6 +142,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/robustness.json"))
     given = parser.parse_args()
     runs = [open_run(path) for path in (given.plain, given.robust) if path]
+    content: dict[str, Any]
     if given.robust:
         content = compared_runs(runs, given.n, given.data_dir)
     else:
