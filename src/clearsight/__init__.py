@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from clearsight.workflows.evaluate import evaluate
     from clearsight.workflows.explain import explain
     from clearsight.workflows.export import export
+    from clearsight.workflows.robustness import evaluate_corruptions
     from clearsight.workflows.train import resume, train
 
     __version__: str
@@ -31,6 +32,7 @@ __all__ = [
     "compare",
     "draw_augmentation",
     "evaluate",
+    "evaluate_corruptions",
     "explain",
     "export",
     "load",
@@ -48,6 +50,7 @@ _HOMES = {
     "compare": "clearsight.evaluation.compare:compare_runs",
     "draw_augmentation": "clearsight.figures.run:draw_augmentation",
     "evaluate": "clearsight.workflows.evaluate:evaluate",
+    "evaluate_corruptions": "clearsight.workflows.robustness:evaluate_corruptions",
     "explain": "clearsight.workflows.explain:explain",
     "export": "clearsight.workflows.export:export",
     "load": "clearsight.bundle.predict:load",

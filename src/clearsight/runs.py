@@ -83,6 +83,16 @@ class Run:
         return self.path / "predictions-validation.parquet"
 
     @property
+    def corruptions(self) -> Path:
+        """Accuracy on corrupted images, where that was measured."""
+        return self.path / "corruptions.json"
+
+    @property
+    def other_data(self) -> Path:
+        """Accuracy on other data sets with the same classes, where that was measured."""
+        return self.path / "other-data.json"
+
+    @property
     def figures(self) -> Path:
         return self.path / "figures"
 

@@ -257,7 +257,7 @@ def test_data_that_moved_are_named_with_data(
     assert run.config().data.source.endswith("gone.npz")
     other = save_images(tmp_path / "other.npz", make_images(90, size=16, seed=1))
     with pytest.raises(DataError, match="missing"):
-        evaluate(run, data=str(other))
+        explain(run.path, data=str(other))
     capsys.readouterr()
     assert main(["train", "--resume", str(run.path), "--data.size", "8"]) == 2
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from clearsight.cli import comparison, output, predictions, registry
+from clearsight.cli import comparison, evaluation, output, predictions, registry
 from clearsight.cli.inputs import image_names
 from clearsight.cli.options import (
     Coverage,
@@ -147,24 +147,7 @@ def train(
     output.show_trained(finished, as_json=as_json)
 
 
-@app.command
-def evaluate(
-    run: RunFolder,
-    /,
-    *,
-    tta: Annotated[
-        Literal["none", "flip", "flip+shift"] | None,
-        Parameter(help="test-time augmentation; default: the recipe's"),
-    ] = None,
-    data: MovedData = None,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> None:
-    """Evaluate a run on its test set."""
-    from clearsight.workflows.evaluate import evaluate
-
-    evaluation = evaluate(run, data=data, data_dir=data_dir, tta=tta, progress=TerminalProgress())
-    output.show_evaluation(evaluation, as_json=as_json)
+app.command(evaluation.evaluate)
 
 
 @app.command

@@ -57,6 +57,15 @@ class AugmentConfig:
     zoom: float = setting(0.0, "largest zoom in or out, as a fraction", low=0, high=0.9)
     brightness: float = setting(0.0, "largest change of brightness, as a fraction", low=0, high=1)
     contrast: float = setting(0.0, "largest change of contrast, as a fraction", low=0, high=1)
+    trivial: float = setting(
+        0.0, "share of the images that get one random operation of TrivialAugment", low=0, high=1
+    )
+    augmix: float = setting(0.0, "share of the images that AugMix mixes", low=0, high=1)
+    blur: float = setting(0.0, "share of the images that are blurred", low=0, high=1)
+    noise: float = setting(0.0, "share of the images that get noise", low=0, high=1)
+    jpeg: float = setting(
+        0.0, "share of the images that are compressed as JPEG, quality 10 to 95", low=0, high=1
+    )
     cutout: int = setting(0, "side of the erased square", unit="px", low=0, high=512)
     mixup: float = setting(0.0, "alpha of Mixup's Beta distribution; 0 is off", low=0, high=10)
     cutmix: float = setting(0.0, "alpha of CutMix's Beta distribution; 0 is off", low=0, high=10)

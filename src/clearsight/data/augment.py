@@ -3,9 +3,11 @@
 Nothing here touches a global random state: every draw comes from the generator given, in a fixed
 order, so the same generator state gives the same batch. The order of the transforms is: flip and
 translation (exact, on whole pixels), rotation and zoom, brightness, contrast (one float stage,
-rounded once), Cutout, then Mixup or CutMix.
+rounded once), TrivialAugment, AugMix, then what cameras and files do (blur, noise, JPEG), Cutout,
+and Mixup or CutMix.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -16,8 +18,13 @@ from torch import Tensor
 from torch.distributions import Gamma
 
 from clearsight.config.schema import AugmentConfig
+from clearsight.data.degradations import blur, noise
+from clearsight.data.jpeg import jpeg_round_trip
+from clearsight.data.policies import augmix, trivial_augment
 from clearsight.errors import ConfigError
-from clearsight.runtime.seeds import drawing_from
+from clearsight.runtime.seeds import drawing_from, uniform
+
+JPEG_QUALITIES = (10, 96)  # from, and up to but without
 
 
 def augment(
@@ -47,6 +54,15 @@ def augment(
         images = _flip_and_translate(images, config, epoch, indices, generator)
     if config.rotate or config.zoom or config.brightness or config.contrast:
         images = _warp_and_colour(images, config, generator)
+    for share, change in (
+        (config.trivial, trivial_augment),
+        (config.augmix, augmix),
+        (config.blur, blur),
+        (config.noise, noise),
+        (config.jpeg, _jpeg),
+    ):
+        if share:
+            images = _changed(images, share, change, generator)
     if config.cutout:
         images = _cutout(images, config.cutout, generator)
     if config.mixup or config.cutmix:
@@ -105,7 +121,7 @@ def _flip_and_translate(
             alternating_flip(indices, epoch)[:, None], width - 1 - columns, columns
         )
     elif config.flip == "random":
-        flip = _uniform(0, 1, n, generator, device) < 0.5
+        flip = uniform(0, 1, n, generator, device) < 0.5
         columns = torch.where(flip[:, None], width - 1 - columns, columns)
     starts = torch.arange(n, device=device)[:, None] * height
     shifted = images.reshape(n * height, width * channels).index_select(
@@ -133,18 +149,37 @@ def _warp_and_colour(images: Tensor, config: AugmentConfig, generator: torch.Gen
     device = images.device
     x = images.permute(0, 3, 1, 2).to(torch.float32) / 255
     if config.rotate or config.zoom:
-        angles = _uniform(-config.rotate, config.rotate, n, generator, device)
-        scales = _uniform(1 - config.zoom, 1 + config.zoom, n, generator, device)
+        angles = uniform(-config.rotate, config.rotate, n, generator, device)
+        scales = uniform(1 - config.zoom, 1 + config.zoom, n, generator, device)
         centre = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=device).expand(n, 2)
         matrix = get_rotation_matrix2d(centre, angles, scales[:, None].expand(n, 2))
         x = warp_affine(x, matrix, (height, width), padding_mode="reflection", align_corners=True)
     if config.brightness:
-        factors = _uniform(1 - config.brightness, 1 + config.brightness, n, generator, device)
+        factors = uniform(1 - config.brightness, 1 + config.brightness, n, generator, device)
         x = adjust_brightness_accumulative(x, factors)
     if config.contrast:
-        factors = _uniform(1 - config.contrast, 1 + config.contrast, n, generator, device)
+        factors = uniform(1 - config.contrast, 1 + config.contrast, n, generator, device)
         x = adjust_contrast_with_mean_subtraction(x, factors)
     return _to_uint8(x.permute(0, 2, 3, 1) * 255)
+
+
+def _changed(
+    images: Tensor,
+    share: float,
+    change: Callable[[Tensor, torch.Generator], Tensor],
+    generator: torch.Generator,
+) -> Tensor:
+    """The images, each one changed with the probability `share`."""
+    drawn = uniform(0, 1, len(images), generator, images.device) < share
+    rows = drawn.nonzero().flatten()
+    if not len(rows):
+        return images
+    return images.index_copy(0, rows, change(images.index_select(0, rows), generator))
+
+
+def _jpeg(images: Tensor, generator: torch.Generator) -> Tensor:
+    quality = uniform(*JPEG_QUALITIES, len(images), generator, images.device)
+    return jpeg_round_trip(images, quality.floor())
 
 
 def _cutout(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
@@ -178,7 +213,7 @@ def _mix(
         sides = (cut.sqrt() * min(height, width)).round().long()
         pasted = (~_squares(sides, images, generator)).to(torch.float32)
         if config.mixup:
-            chosen = _uniform(0, 1, n, generator, device)[:, None, None] < 0.5
+            chosen = uniform(0, 1, n, generator, device)[:, None, None] < 0.5
             share = torch.where(chosen, pasted, share)
         else:
             share = pasted
@@ -205,14 +240,6 @@ def _squares(sides: Tensor, images: Tensor, generator: torch.Generator) -> Tenso
         return (position >= first) & (position < first + sides[:, None])
 
     return spans(height)[:, :, None] & spans(width)[:, None, :]
-
-
-def _uniform(
-    low: float, high: float, n: int, generator: torch.Generator, device: torch.device
-) -> Tensor:
-    """float32 [N], uniform in [`low`, `high`)."""
-    draws = torch.rand(n, generator=generator, device=generator.device).to(device)
-    return low + (high - low) * draws
 
 
 def _beta(alpha: float, n: int, generator: torch.Generator, device: torch.device) -> Tensor:

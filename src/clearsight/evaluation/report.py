@@ -19,6 +19,7 @@ from clearsight.evaluation.copies import copies_sentence
 from clearsight.evaluation.explorer import page_content
 from clearsight.evaluation.intervals import accuracy_interval
 from clearsight.evaluation.predictions import read_predictions
+from clearsight.evaluation.shift import shift_sentence
 from clearsight.evaluation.verdict import calibration_sentence, target_verdict
 from clearsight.figures.save import PHOTOS
 from clearsight.figures.style import DPI
@@ -60,6 +61,9 @@ _FIGURES = (
     ("explanation", "gradcam_confusion_analysis", "Grad-CAM confusion analysis",
      "For the most frequent confusions, the regions that spoke for the predicted and for the true "
      "class."),
+    ("robustness", "corruptions", "Accuracy on corrupted images",
+     "Lines of the accuracy by severity, a panel for each group of corruptions, and by JPEG "
+     "quality; the table has the numbers."),
     ("data", "sample_images", "Sample images, one per class", "One image of each class."),
     ("data", "class_distribution", "Images per class and part",
      "Bars of the number of images of each class in each part."),
@@ -79,6 +83,8 @@ _FILES = (
     ("checkpoints/last", "the last weights, and what --resume needs"),
     ("evaluation.json", "every number of this page's result"),
     ("calibration.json", "the temperature and thresholds from the validation images"),
+    ("corruptions.json", "accuracy on corrupted images and JPEG files"),
+    ("other-data.json", "accuracy on other data sets"),
     ("predictions.parquet", "every probability for every measured image"),
     ("explorer.json", "what the explorer of this page shows"),
     ("figures", "the figures of this page as PNG"),
@@ -140,6 +146,10 @@ def _content(run: Run) -> dict[str, Any]:
         "pairs": _pairs(evaluation, run.evaluation) if evaluation else None,
         "mistakes": _mistakes(run) if evaluation else [],
         "per_class": _per_class(evaluation) if evaluation else None,
+        "corruptions": _json(run.corruptions),
+        "others": [
+            entry | {"sentence": shift_sentence(entry)} for entry in _json(run.other_data) or []
+        ],
         "figures": _figures(run.figures),
         "explorer": page_content(read_json(run.explorer)) if run.explorer.is_file() else None,
         "split": _split(manifest) if manifest else None,
@@ -150,7 +160,7 @@ def _content(run: Run) -> dict[str, Any]:
     }
 
 
-def _json(path: Path) -> dict[str, Any] | None:
+def _json(path: Path) -> Any:
     return read_json(path) if path.is_file() else None
 
 
@@ -237,8 +247,7 @@ def _per_class(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 def _figures(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """By section, what the page needs of each PNG there is; unknown ones come under `further`."""
     sections: dict[str, list[dict[str, Any]]] = {
-        name: []
-        for name in ("training", "classes", "probabilities", "explanation", "data", "further")
+        section: [] for section in [*(section for section, *_ in _FIGURES), "further"]
     }
     # Phase 10 comes after phase 9.
     left = sorted(folder.glob("*.png"), key=lambda path: (len(path.stem), path.stem))

@@ -38,3 +38,11 @@ def drawing_from(source: torch.Generator) -> Generator[None]:
         source.set_state(module.get_rng_state())
     finally:
         module.set_rng_state(before)
+
+
+def uniform(
+    low: float, high: float, n: int, source: torch.Generator, device: torch.device
+) -> torch.Tensor:
+    """float32 [N] on `device`, uniform in [`low`, `high`), drawn on the generator's own device."""
+    draws = torch.rand(n, generator=source, device=source.device).to(device)
+    return low + (high - low) * draws

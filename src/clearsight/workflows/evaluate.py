@@ -4,11 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.data.images import ImageSet
+from clearsight.errors import UsageError
 from clearsight.evaluation.metrics import TTA
+from clearsight.files import read_json
 from clearsight.progress import SILENT, Progress
-from clearsight.runs import Run, at_work
+from clearsight.runs import Run, at_work, open_run
 from clearsight.training.recorded import is_trained
-from clearsight.workflows.loading import load_run
+from clearsight.workflows.loading import load_run, load_run_images
+from clearsight.workflows.other_data import evaluate_elsewhere, is_another_set
 from clearsight.workflows.results import (
     CALIBRATED,
     MEASURED,
@@ -37,8 +40,20 @@ def evaluate(
     recipe's it writes nothing, for that is not the result of the recipe.
 
     `data` says where the images lie, if not where they were; `images` are the run's, where they are
-    loaded already.
+    loaded already. Where fewer than half of the run's images are found at `data`, by their ids, it
+    is another data set, and only its entry in `other-data.json` is written and returned.
     """
+    run = run if isinstance(run, Run) else open_run(run)
+    if data is not None and images is None:
+        images = load_run_images(run, data=data, data_dir=data_dir, progress=progress)
+        if is_another_set(images, read_json(run.split)):
+            own = run.config().evaluation.tta
+            if tta not in (None, own):
+                raise UsageError(
+                    f"tta: found {tta}, but another data set is measured as the run's own part "
+                    f"was, with {own}; leave it out"
+                )
+            return evaluate_elsewhere(run, images, source=data, tta=own, progress=progress)
     loaded = load_run(run, data=data, data_dir=data_dir, images=images, progress=progress)
     if tta is not None and tta != loaded.config.evaluation.tta:
         progress.say(

@@ -60,9 +60,7 @@ def load_run(
     check_recipe(run, config)
     manifest = read_json(run.split)
     if images is None:
-        # The size as it was: left to the data, it would change with a larger image added to them.
-        place = replace(config.data, source=data or config.data.source, size=manifest["size"])
-        images = load_data(replace(config, data=place), data_dir, progress)
+        images = load_run_images(run, data=data, data_dir=data_dir, progress=progress)
     found = (images.size, images.fit)
     if found != (manifest["size"], manifest["fit"]):
         raise DataError(
@@ -70,6 +68,21 @@ def load_run(
             f"{manifest['size']} px ({manifest['fit']}); load them with that size and fit"
         )
     return LoadedRun(run=run, config=config, images=images, split=from_manifest(images, manifest))
+
+
+def load_run_images(
+    run: Run,
+    *,
+    data: str | None = None,
+    data_dir: Path | str | None = None,
+    progress: Progress = SILENT,
+) -> ImageSet:
+    """The images at `data`, default: where the run's were, fitted as the run's were."""
+    config = run.config()
+    # The size as it was: left to the data, it would change with a larger image added to them.
+    size = read_json(run.split)["size"]
+    place = replace(config.data, source=data or config.data.source, size=size)
+    return load_data(replace(config, data=place), data_dir, progress)
 
 
 def load_data(

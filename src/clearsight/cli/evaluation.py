@@ -1,0 +1,140 @@
+"""`clearsight evaluate`, and what it prints of corrupted images and of other data sets."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from clearsight.cli.options import DataDir, Json, RunFolder
+from clearsight.cli.output import interval, show_evaluation, show_json, show_table, show_text
+from clearsight.cli.terminal import TerminalProgress
+from clearsight.errors import UsageError
+from clearsight.wording import percent
+
+
+def evaluate(
+    run: RunFolder,
+    /,
+    *,
+    tta: Annotated[
+        Literal["none", "flip", "flip+shift"] | None,
+        Parameter(help="test-time augmentation; default: the recipe's"),
+    ] = None,
+    corruptions: Annotated[
+        bool,
+        Parameter(
+            help="instead, measure accuracy on corrupted test images and on JPEG files",
+            show_default=False,
+        ),
+    ] = False,
+    sample: Annotated[
+        int | None, Parameter(help="with --corruptions: so many test images; default: 1000")
+    ] = None,
+    data: Annotated[
+        str | None,
+        Parameter(
+            help="another data set with the same classes, to measure beside the run's own; or "
+            "where the run's data are now, if they were moved (told apart by ids)"
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Evaluate a run on its test set, on another data set, or on corrupted images."""
+    if sample is not None and (sample < 1 or not corruptions):
+        raise UsageError("--sample: give 1 or more images, together with --corruptions")
+    if corruptions:
+        from clearsight.workflows.robustness import evaluate_corruptions
+
+        if tta is not None:
+            raise UsageError(
+                "--tta: corrupted images are measured with one view each; leave it out"
+            )
+        size = {} if sample is None else {"n": sample}
+        result = evaluate_corruptions(
+            run, data=data, data_dir=data_dir, progress=TerminalProgress(), **size
+        )
+        show_corruptions(result, as_json=as_json)
+        return
+    from clearsight.workflows.evaluate import evaluate as measure
+
+    evaluation = measure(run, data=data, data_dir=data_dir, tta=tta, progress=TerminalProgress())
+    if "own" in evaluation:
+        show_other_data(evaluation, as_json=as_json)
+    else:
+        show_evaluation(evaluation, as_json=as_json)
+
+
+def show_corruptions(result: Mapping[str, Any], *, as_json: bool) -> None:
+    """The content of `corruptions.json`."""
+    if as_json:
+        show_json(result)
+        return
+    mean, drop = result["mean"], result["drop"]
+    show_text(
+        [
+            f"accuracy on corrupted images {percent(mean['value'])} (95 % interval "
+            f"{interval(mean)}), mean over {len(result['corruptions'])} corruptions at 5 "
+            f"severities; {100 * drop['value']:.1f} points below the same images as they are: "
+            f"{percent(result['clean']['value'])} (n = {result['n']:,} of {result['of']:,} "
+            f"{result['split']} images, one view each)",
+            "",
+        ]
+    )
+    show_table(
+        ["corruption", "mean", "1", "2", "3", "4", "5"],
+        [
+            [
+                row["name"].replace("_", " "),
+                *(percent(accuracy["value"], 1) for accuracy in (row["mean"], *row["severities"])),
+            ]
+            for row in result["corruptions"]
+        ],
+    )
+    show_text([""])
+    show_table(
+        ["as JPEG files", "accuracy", "95 % interval", "points below"],
+        [
+            [
+                f"quality {row['quality']}",
+                percent(row["accuracy"]["value"]),
+                interval(row["accuracy"]),
+                f"{100 * row['drop']['value']:.1f}",
+            ]
+            for row in result["jpeg"]
+        ],
+    )
+
+
+def show_other_data(result: Mapping[str, Any], *, as_json: bool) -> None:
+    """An entry of `other-data.json`."""
+    from clearsight.evaluation.shift import shift_sentence
+
+    if as_json:
+        show_json(result)
+        return
+    own, shared = result["own"], len(result["classes"])
+    part = "its test part" if result["part"] == "test" else "all of its images"
+    lines = [
+        f"accuracy on {result['name']} {percent(result['accuracy']['value'])} (95 % interval "
+        f"{interval(result['accuracy'])}, n = {result['n']:,}, {part})",
+        f"accuracy on the run's {own['split']} part {percent(own['accuracy']['value'])} (95 % "
+        f"interval {interval(own['accuracy'])}, n = {own['n']:,})",
+        shift_sentence(result),
+    ]
+    if shared < result["of"]:
+        lines.append(f"both over the {shared} of {result['of']} classes that both have")
+    if result["left_out"]:
+        lines.append(
+            f"left out: {result['left_out']:,} images with which the run was trained or validated"
+        )
+    show_text([*lines, ""])
+    show_table(
+        ["class", "n", "recall", f"on {own['split']}"],
+        [
+            [row["name"], f"{row['n']:,}", percent(row["recall"], 1), percent(row["own_recall"], 1)]
+            for row in sorted(
+                result["per_class"], key=lambda row: row["recall"] - row["own_recall"]
+            )
+        ],
+    )

@@ -1,0 +1,61 @@
+"""`clearsight evaluate --corruptions`: a trained model on corrupted images of its test part."""
+
+from pathlib import Path
+from typing import Any
+
+from clearsight.errors import RunError
+from clearsight.evaluation.corruptions import (
+    SAMPLE,
+    balanced_sample,
+    right_under_corruptions,
+    summarise_corruptions,
+)
+from clearsight.figures.robustness import corruption_curves
+from clearsight.figures.save import save
+from clearsight.files import write_json
+from clearsight.progress import SILENT, Progress
+from clearsight.runs import Run, at_work, check_measured
+from clearsight.training.checkpoint import load_classifier
+from clearsight.training.recorded import is_trained
+from clearsight.workflows.loading import load_run
+from clearsight.workflows.results import report
+
+
+def evaluate_corruptions(
+    run: Run | Path | str,
+    *,
+    n: int = SAMPLE,
+    data: str | None = None,
+    data_dir: Path | str | None = None,
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Accuracy under fifteen corruptions at five severities, and as JPEG files.
+
+    Measured on `n` images of the part the run is measured on, equally many of each class, or on all
+    of them where it has fewer; one view per image, as the bundle predicts. Writes
+    `corruptions.json`, whose content is returned, its figure, and the report anew. `data` says
+    where the run's images lie, if not where they were. Raises `RunError` where the run was not
+    trained to its end and measured.
+    """
+    loaded = load_run(run, data=data, data_dir=data_dir, progress=progress)
+    run = loaded.run
+    check_measured(run)
+    if not is_trained(run, loaded.config):
+        raise RunError(
+            f"run {run.path}: its training has not finished; finish it first, with "
+            f"`clearsight train --resume {run.path}`"
+        )
+    part, indices = loaded.measured()
+    images, labels, ids = loaded.images.images, loaded.images.labels, loaded.images.ids
+    drawn = indices[balanced_sample(labels[indices], ids[indices], n)]
+    with at_work(run):
+        right = right_under_corruptions(
+            load_classifier(run.weights), images[drawn], labels[drawn], ids[drawn],
+            progress=progress,
+        )  # fmt: skip
+        about = {"split": part, "n": len(drawn), "of": len(indices), "size": loaded.images.size}
+        result = about | summarise_corruptions(right)
+        write_json(run.corruptions, result)
+        save(corruption_curves(result), run.figures / "corruptions.png")
+        report(run)
+    return result
