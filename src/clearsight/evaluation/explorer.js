@@ -182,7 +182,7 @@
     const facts = [line("Label", label), line("Id", images.id[i])];
     if (scores.unsure) facts.push(line("Unsure", scores.unsure[i] ? "yes" : "no"));
     if (scores.unlikeness)
-      facts.push(line("Unlike the training images", `${scores.unlikeness[i]}${scores.unlike && scores.unlike[i] ? ", above the threshold" : ""}`));
+      facts.push(line("Unlikeness", `${scores.unlikeness[i]}${!scores.unlike ? "" : scores.unlike[i] ? ", above the threshold" : ", below the threshold"}`));
     if (scores.doubt) facts.push(line("Quality of its label", `${scores.doubt[i]} (0: surely wrong)`));
     $("facts").replaceChildren(...facts);
     $("neighbour-list").replaceChildren(

@@ -72,7 +72,8 @@ def content(
       float32 [P, D] of those
     - `neighbours`: `indices` int64 [M, n] into `images` uint8 [T, H, W, 3], `labels` int64 [T] and
       `files` text [T]
-    - `scores`: by name, float [N]: what else is known of each image, such as `unlike`
+    - `scores`: by name, float [M]: what else is known of each image; the page knows the flags
+      `unsure`, `unlike` and `near_duplicate` and the numbers `unlikeness` and `doubt`
     """
     probabilities, labels = predictions.probabilities, predictions.labels
     predicted, k = probabilities.argmax(1), len(predictions.classes)
@@ -91,7 +92,7 @@ def content(
             "label": labels[shown].tolist(),
             "top": top.tolist(),
             "probability": _rounded(np.take_along_axis(probabilities[shown], top, 1)),
-            "scores": {name: _rounded(values[shown]) for name, values in scores.items()},
+            "scores": {name: _rounded(values) for name, values in scores.items()},
         },
         "pictures": _atlas(images),
         "heatmaps": None if maps is None else _atlas(_coloured(maps)),

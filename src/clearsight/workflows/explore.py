@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,10 +12,11 @@ from clearsight.evaluation.explorer import NEIGHBOURS, choose, content, nearest
 from clearsight.evaluation.metrics import batch_size
 from clearsight.evaluation.predictions import read_predictions
 from clearsight.explanation.cam import choose_layer, grad_cam
-from clearsight.files import write_text
+from clearsight.files import read_json, write_text
 from clearsight.models.classifier import Classifier
 from clearsight.models.modes import evaluating
 from clearsight.progress import SILENT, Advance, Progress
+from clearsight.runs import Run
 from clearsight.training.checkpoint import load_classifier
 from clearsight.workflows.loading import LoadedRun
 
@@ -33,9 +35,9 @@ def explore(loaded: LoadedRun, progress: Progress = SILENT) -> list[Path]:
     rest = np.setdiff1d(np.arange(len(pixels)), shown)[: max(0, POINTS - len(shown))]
     mapped = np.concatenate([shown, rest])
     with progress.task("features", len(mapped) + len(training)) as advance:
-        features = _features(model, pixels[mapped], advance)
-        others = _features(model, images.images[training], advance)
-    near = nearest(features[: len(shown)], others, NEIGHBOURS)
+        of_measured = _outputs(model, pixels[mapped], advance)
+        of_training = _outputs(model, images.images[training], advance)
+    near = nearest(of_measured.features[: len(shown)], of_training.features, NEIGHBOURS)
     kept, places = np.unique(near, return_inverse=True)
     neighbours = {
         "indices": places.reshape(near.shape),
@@ -50,24 +52,47 @@ def explore(loaded: LoadedRun, progress: Progress = SILENT) -> list[Path]:
         part=part,
         maps=_maps(model, pixels[shown], predictions.probabilities[shown].argmax(1), progress),
         mapped=mapped,
-        features=features,
+        features=of_measured.features,
         neighbours=neighbours,
-        scores={},
+        scores=_scores(run, Outputs(*(each[: len(shown)] for each in of_measured))),
     )
     write_text(run.explorer, json.dumps(found, ensure_ascii=False, separators=(",", ":")))
     return [run.explorer]
 
 
-def _features(model: Classifier, pixels: np.ndarray, advance: Advance) -> np.ndarray:
-    """float32 [N, D] of uint8 images [N, H, W, 3]: what the head is given."""
+class Outputs(NamedTuple):
+    """As `clearsight.models.classifier.Outputs`, in arrays."""
+
+    probabilities: np.ndarray
+    features: np.ndarray
+    unlike: np.ndarray
+
+
+def _outputs(model: Classifier, pixels: np.ndarray, advance: Advance) -> Outputs:
+    """All that the model tells of one view of uint8 images [N, H, W, 3]."""
     batch, parts = batch_size(model.preprocess.size or pixels.shape[1]), []
     device = next(model.parameters()).device
     with evaluating(model), torch.inference_mode():
         for start in range(0, len(pixels), batch):
             several = torch.from_numpy(np.array(pixels[start : start + batch])).to(device)
-            parts.append(model.backbone(model.preprocess(several)).float().cpu().numpy())
+            parts.append(model.outputs(several))
             advance(len(several))
-    return np.concatenate(parts)
+    return Outputs(*(torch.cat(each).cpu().numpy() for each in zip(*parts, strict=True)))
+
+
+def _scores(run: Run, outputs: Outputs) -> dict[str, np.ndarray]:
+    """What else is known of the shown images, by name, float [M]; flags are 0 or 1.
+
+    `unsure` is what `--sure` holds back at the strictest accuracy that the run can promise.
+    """
+    scores = {"unlikeness": outputs.unlike}
+    promised = read_json(run.calibration) if run.calibration.is_file() else {}
+    if promised.get("sure"):
+        sure = outputs.probabilities.max(1) >= promised["sure"][-1]["probability"]
+        scores["unsure"] = 1 - sure
+    if "unlike" in promised:
+        scores["unlike"] = outputs.unlike > promised["unlike"]["threshold"]
+    return scores
 
 
 def _maps(
