@@ -43,6 +43,11 @@ class Run:
         return self.path / "split.json"
 
     @property
+    def relabelled(self) -> Path:
+        """The corrected labels that the run was trained with, where the recipe names some."""
+        return self.path / "relabelled.csv"
+
+    @property
     def history(self) -> Path:
         return self.path / "history.csv"
 

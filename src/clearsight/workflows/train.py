@@ -12,7 +12,14 @@ from typing import Any
 from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
 from clearsight.data.splits import PARTS, Split, copies_of_training, manifest, split
-from clearsight.files import missing_parents, read_json, remove_empty, write_json
+from clearsight.files import (
+    missing_parents,
+    read_json,
+    read_text,
+    remove_empty,
+    write_json,
+    write_text,
+)
 from clearsight.models.classifier import Classifier
 from clearsight.progress import SILENT, Progress
 from clearsight.runs import Run, at_work, create_numbered_run, create_run, open_run, tidy
@@ -192,9 +199,10 @@ def _prepare(
 ) -> tuple[LoadedRun, Classifier]:
     """Loads and splits the images of a new run, and looks at them as the model gets them."""
     config = run.config()
-    if images is None:
-        place = replace(config.data, source=data or config.data.source)
-        images = load_data(replace(config, data=place), data_dir, progress)
+    place = replace(config.data, source=data or config.data.source)
+    images = load_data(replace(config, data=place), data_dir, progress, images=images)
+    if config.data.relabelled:
+        write_text(run.relabelled, read_text(Path(config.data.relabelled)))
     parts = split(images, config.data)
     check_phases(config, len(parts.validation))
     model = new_classifier(config, images, parts)
