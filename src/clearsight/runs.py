@@ -83,6 +83,15 @@ class Run:
         return self.path / "predictions-validation.parquet"
 
     @property
+    def doubts(self) -> Path:
+        """All images, the most doubtful label first."""
+        return self.path / "doubt.csv"
+
+    @property
+    def doubt_page(self) -> Path:
+        return self.path / "doubt.html"
+
+    @property
     def figures(self) -> Path:
         return self.path / "figures"
 

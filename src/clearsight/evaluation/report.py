@@ -16,6 +16,7 @@ from PIL import Image
 from clearsight.config.tables import flatten
 from clearsight.errors import FileError, first_line, shown
 from clearsight.evaluation.copies import copies_sentence
+from clearsight.evaluation.corrections import corrections_sentence
 from clearsight.evaluation.intervals import accuracy_interval
 from clearsight.evaluation.predictions import read_predictions
 from clearsight.evaluation.verdict import target_verdict
@@ -66,12 +67,15 @@ _FILES = (
     ("recipe.toml", "the recipe, every field resolved"),
     ("environment.json", "the machine, versions and code"),
     ("split.json", "the split, as content hashes of its images"),
+    ("relabelled.csv", "the corrected labels it was trained with"),
     ("history.csv", "loss, accuracy and learning rate per epoch"),
     ("timing.csv", "seconds and images per second per epoch"),
     ("checkpoints/best", "the best weights by validation"),
     ("checkpoints/last", "the last weights, and what --resume needs"),
     ("evaluation.json", "every number of this page's result"),
     ("predictions.parquet", "every probability for every measured image"),
+    ("doubt.html", "the labels most likely wrong, to correct them"),
+    ("doubt.csv", "all labels, the most doubtful first"),
     ("figures", "the figures of this page as PNG"),
     ("bundle", "the exported model"),
 )
@@ -124,6 +128,7 @@ def _content(run: Run) -> dict[str, Any]:
         "evaluation": evaluation,
         "verdict": target_verdict(evaluation) if evaluation else None,
         "copies": copies_sentence(evaluation) if evaluation else None,
+        "corrections": corrections_sentence(evaluation) if evaluation else None,
         "strip": _strip(evaluation) if evaluation else None,
         "validation": _best_validation(history, manifest),
         "epochs": len(history),

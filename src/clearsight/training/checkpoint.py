@@ -141,7 +141,7 @@ def load_state(
 
 
 def load_margins(folder: Path, margins: Mapping[str, Tensor]) -> None:
-    """The margins as they were saved, in place; left as they are where an earlier version kept none.
+    """The margins as they were saved, in place; a checkpoint of an earlier version leaves them.
 
     Raises `RunError` where the file is damaged or of another number of images.
     """

@@ -236,8 +236,8 @@ def _context(
         ),
         validation=_part(images, split.validation),
         ids={
-            "training": _digest(images, split.train),
-            "validation": _digest(images, split.validation),
+            "training": part_digest(images, split.train),
+            "validation": part_digest(images, split.validation),
         },
         class_weights=(
             _class_weights(images, split, device) if config.data.balance == "loss" else None
@@ -254,7 +254,7 @@ def _part(images: ImageSet, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return (images.images[indices], images.labels[indices]) if len(indices) else None
 
 
-def _digest(images: ImageSet, indices: np.ndarray) -> str:
+def part_digest(images: ImageSet, indices: np.ndarray) -> str:
     """A hash of a part's pixels (their ids say of which originals), labels and order."""
     digest = hashlib.sha256(f"{images.size} {images.fit} ".encode())
     digest.update(images.ids[indices].tobytes())

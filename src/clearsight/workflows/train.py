@@ -108,6 +108,16 @@ def describe(images: ImageSet, parts: Split) -> str:
     return f"{images.name}, {counts}, {len(images.classes)} classes, {images.size} px"
 
 
+def corrected(images: ImageSet, parts: Split) -> str:
+    """How many labels of which part were corrected: `12 of 45,000 train, 0 of 10,000 test`."""
+    counts = {part: getattr(parts, part) for part in PARTS}
+    return ", ".join(
+        f"{images.corrected(part):,} of {len(part):,} {name}"
+        for name, part in counts.items()
+        if len(part)
+    )
+
+
 def _environment(config: Config, seeds: Seeds | None, force: bool) -> dict[str, Any]:
     """The content of `environment.json` before the pre-flight check."""
     device = pick_device(config.training.device)
@@ -178,6 +188,8 @@ def _train(
             "images; the accuracy is given without them as well"
         )
     progress.say(f"run {run.path}: {describe(images, parts)}")
+    if config.data.relabelled:
+        progress.say(f"labels: {corrected(images, parts)} corrected by {config.data.relabelled}")
     draw_inputs(loaded)
     trained = is_trained(run, config)
     if not trained:
