@@ -30,10 +30,9 @@ import numpy as np
 from clearsight.config.recipes import load_recipe
 from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
-from clearsight.data.splits import Split, manifest, split
+from clearsight.data.splits import Split, split
 from clearsight.evaluation.doubt import cleanlab_evidence, out_of_fold
 from clearsight.evaluation.metrics import predict_probabilities
-from clearsight.files import write_json
 from clearsight.ledger import record_benchmark
 from clearsight.runs import Run, create_run
 from clearsight.runtime.device import pick_device, pick_precision
@@ -82,12 +81,13 @@ def best_of_cleanlab(labels: np.ndarray, probabilities: np.ndarray, wrong: np.nd
 
 
 def trained(config: Config, images: ImageSet, parts: Split, folder: Path) -> tuple[Run, float]:
-    """A run of `parts` without what a run leaves besides its checkpoints, and its seconds."""
-    run = create_run(folder, config, {})
-    write_json(run.split, manifest(images, parts, config.data))
-    started = time.perf_counter()
-    train_model(run, config, images, parts)
-    return run, time.perf_counter() - started
+    """(a run of `parts` without what a run leaves besides its checkpoints, its seconds).
+
+    One that lies in `folder` already is finished.
+    """
+    run = Run(folder) if folder.is_dir() else create_run(folder, config, {})
+    phases = train_model(run, config, images, parts, resume=True)
+    return run, sum(phase["seconds"] for phase in phases)
 
 
 def cross_validated(
@@ -114,36 +114,36 @@ def measure(
 ) -> dict[str, Any]:
     """One row: the average precisions, and the seconds of each; with 0 folds no reference."""
     parts = split(images, config.data)
-    labels = images.labels.copy()
-    labels[parts.train], wrong = flipped(images.labels[parts.train], kind, share)
+    true, labels = images.labels[parts.train], images.labels.copy()
+    given, wrong = flipped(true, kind, share)
+    labels[parts.train] = given
     noisy = replace(images, labels=labels, source_labels=images.labels)
-    given = labels[parts.train]
-    run, training = trained(config, noisy, parts, folder / "run")
+    run, training_seconds = trained(config, noisy, parts, folder / "run")
     loaded = LoadedRun(run=run, config=config, images=noisy, split=parts)
     started = time.perf_counter()
     method, evidence = training_evidence(loaded)
-    row: dict[str, Any] = {
-        "kind": kind, "share": share, "images": len(given), "wrong": int(wrong.sum()),
-        "method": method, "precision": precision(wrong, evidence.scores),
-        "seconds": time.perf_counter() - started, "training_seconds": training,
-        "right_suggestions": float(
-            (evidence.suggested == images.labels[parts.train])[wrong].mean()
-        ),
-    }  # fmt: skip
+    seconds = time.perf_counter() - started
     model = load_classifier(run.weights)
     own = predict_probabilities(model, images.images[parts.train])
     features = training_features(loaded, model)
     heads = out_of_fold(features, given, len(images.classes), config.data.seed)
-    row |= {
+    row = {
+        "kind": kind,
+        "share": share,
+        "images": len(given),
+        "wrong": int(wrong.sum()),
+        "method": method,
+        "precision": precision(wrong, evidence.scores),
+        "seconds": seconds,
+        "training_seconds": training_seconds,
+        "right_suggestions": float((evidence.suggested == true)[wrong].mean()),
         "heads": precision(wrong, cleanlab_evidence(given, heads).scores),
         "memorised": best_of_cleanlab(given, own, wrong),
     }
     if folds:
         probabilities, seconds = cross_validated(config, noisy, parts.train, folds, folder)
-        row |= {
-            "reference": best_of_cleanlab(given, probabilities, wrong),
-            "reference_seconds": seconds,
-        }
+        reference = best_of_cleanlab(given, probabilities, wrong)
+        row |= {"reference": reference, "reference_seconds": seconds}
     return row
 
 
@@ -180,6 +180,7 @@ def main() -> None:
     parser.add_argument("--reference", type=float, nargs="*", default=[0.05], help="shares")
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--data-dir")
+    parser.add_argument("--runs", type=Path, help="keep runs here; those there are not repeated")
     parser.add_argument("--out", type=Path, default=Path("results/doubt-labels.json"))
     given = parser.parse_args()
     config = load_recipe(given.recipe, {"data.subset": str(given.images)})
@@ -194,8 +195,9 @@ def main() -> None:
     for kind in given.kinds:
         for share in given.shares:
             folds = given.folds if share in given.reference else 0
-            with tempfile.TemporaryDirectory() as folder:
-                rows.append(measure(config, images, kind, share, folds, Path(folder)))
+            with tempfile.TemporaryDirectory() as temporary:
+                folder = (given.runs or Path(temporary)) / f"{kind}-{share:g}"
+                rows.append(measure(config, images, kind, share, folds, folder))
             print({k: round(v, 4) if isinstance(v, float) else v for k, v in rows[-1].items()})
             device = pick_device(config.training.device)
             record_benchmark(
