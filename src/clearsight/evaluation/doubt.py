@@ -1,20 +1,25 @@
 """Doubt about labels: how likely each image's label is wrong, and what it may be instead."""
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from clearsight.data.images import ImageSet
 from clearsight.errors import UsageError
-from clearsight.files import write_csv
+from clearsight.files import replacing
 from clearsight.progress import SILENT, Progress
 
 FOLDS = 5
 # Of the logistic heads, on standardised features: weak enough for backbones of any kind, and heads
 # that fit their images closely would agree with wrong labels.
 PENALTY = 1000.0
+COLUMNS = (
+    "id", "file", "part", "given", "label", "suggested", "score", "margin", "observations",
+)  # fmt: skip
 LEAST = 1e-38  # float32's smallest normal number: its logarithm is finite
 
 
@@ -168,24 +173,27 @@ def write_doubts(path: Path, doubts: Doubts) -> None:
 
     The column `label` is there to be edited: the file is what `train --relabelled` takes.
     """
-    images, evidence = doubts.images, doubts.evidence
-    rows = []
-    for i, position in enumerate(doubts.rows):
-        given, known = images.classes[images.labels[position]], evidence.observations[i] > 0
-        rows.append(
-            {
-                "id": images.ids[position].decode(),
-                "file": file_name(images, position),
-                "part": doubts.parts[i],
-                "given": given,
-                "label": given,
-                "suggested": images.classes[evidence.suggested[i]] if known else None,
-                "score": f"{evidence.scores[i]:.6f}" if known else None,
-                "margin": f"{evidence.margins[i]:.4f}" if known else None,
-                "observations": int(evidence.observations[i]),
-            }
-        )
-    write_csv(path, rows)
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        # One by one, for there may be a million.
+        writer.writerows(_cells(doubts, i) for i in range(len(doubts.rows)))
+
+
+def _cells(doubts: Doubts, i: int) -> list[Any]:
+    images, evidence, position = doubts.images, doubts.evidence, doubts.rows[i]
+    given, known = images.classes[images.labels[position]], evidence.observations[i] > 0
+    return [
+        images.ids[position].decode(),
+        file_name(images, position),
+        doubts.parts[i],
+        given,
+        given,
+        images.classes[evidence.suggested[i]] if known else "",
+        f"{evidence.scores[i]:.6f}" if known else "",
+        f"{evidence.margins[i]:.4f}" if known else "",
+        evidence.observations[i],
+    ]
 
 
 def file_name(images: ImageSet, position: int) -> str:

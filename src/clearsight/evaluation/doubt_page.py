@@ -67,6 +67,7 @@ def _earlier(doubts: Doubts) -> list[dict[str, str]]:
     """The corrections that the run was trained with, as rows of the file to save."""
     images = doubts.images
     source = images.uncorrected().labels
+    changed = np.flatnonzero((images.labels != source)[doubts.rows])
     return [
         {
             "id": images.ids[position].decode(),
@@ -75,8 +76,7 @@ def _earlier(doubts: Doubts) -> list[dict[str, str]]:
             "given": images.classes[source[position]],
             "label": images.classes[images.labels[position]],
         }
-        for position, part in zip(doubts.rows, doubts.parts, strict=True)
-        if images.labels[position] != source[position]
+        for position, part in zip(doubts.rows[changed], doubts.parts[changed], strict=True)
     ]
 
 
