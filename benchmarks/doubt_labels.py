@@ -174,6 +174,7 @@ def main() -> None:
     parser.add_argument("--head", action="store_true", help="the first phase of the recipe alone")
     parser.add_argument("--size", type=int, help="side to which the network resamples, px")
     parser.add_argument("--epochs", type=float, help="of the first phase")
+    parser.add_argument("--batch", type=int, help="images per step")
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--kinds", nargs="+", default=["uniform", "confused"])
     parser.add_argument("--shares", type=float, nargs="+", default=[0.02, 0.05, 0.1])
@@ -189,7 +190,8 @@ def main() -> None:
         first = replace(first, epochs=given.epochs)
     phases = (first,) if given.head else (first, *config.phases[1:])
     network = replace(config.model, size=given.size or config.model.size)
-    config = replace(config, phases=phases, model=network)
+    training = replace(config.training, batch=given.batch or config.training.batch)
+    config = replace(config, phases=phases, model=network, training=training)
     images = load_data(config, given.data_dir)
     rows = []
     for kind in given.kinds:
@@ -207,6 +209,7 @@ def main() -> None:
                 phases=[phase.name for phase in phases],
                 epochs=[phase.epochs for phase in phases],
                 size=network.size,
+                batch=training.batch,
                 data=config.data.source,
                 folds=given.folds,
                 rows=rows,
