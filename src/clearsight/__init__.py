@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from clearsight.figures.run import draw_augmentation
     from clearsight.runs import Run
     from clearsight.workflows.audit import audit
+    from clearsight.workflows.doubt import doubt
     from clearsight.workflows.evaluate import evaluate
     from clearsight.workflows.explain import explain
     from clearsight.workflows.export import export
@@ -30,6 +31,7 @@ __all__ = [
     "__version__",
     "audit",
     "compare",
+    "doubt",
     "draw_augmentation",
     "evaluate",
     "evaluate_corruptions",
@@ -48,6 +50,7 @@ _HOMES = {
     "Run": "clearsight.runs:Run",
     "audit": "clearsight.workflows.audit:audit",
     "compare": "clearsight.evaluation.compare:compare_runs",
+    "doubt": "clearsight.workflows.doubt:doubt",
     "draw_augmentation": "clearsight.figures.run:draw_augmentation",
     "evaluate": "clearsight.workflows.evaluate:evaluate",
     "evaluate_corruptions": "clearsight.workflows.robustness:evaluate_corruptions",

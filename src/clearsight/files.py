@@ -99,6 +99,21 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(rows)
 
 
+def read_cells(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file under its first row's names, each cell as the text it is.
+
+    Raises `FileError` where the file is missing or damaged, or a row has not as many cells.
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True))
+    except csv.Error as error:
+        raise FileError(f"{path}: invalid CSV ({error}); restore the file") from error
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise FileError(f"{path}: row {number} has not as many cells as the first; restore it")
+    return rows
+
+
 def read_csv(path: Path) -> list[dict[str, Any]]:
     """The rows of `write_csv`, finite numbers as int or float, empty cells as None.
 
@@ -115,13 +130,7 @@ def read_csv(path: Path) -> list[dict[str, Any]]:
             return number if math.isfinite(number) else cell
         return cell or None
 
-    try:
-        rows = list(csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True))
-    except csv.Error as error:
-        raise FileError(f"{path}: invalid CSV ({error}); restore the file") from error
-    for number, row in enumerate(rows, 2):
-        if None in row or None in row.values():
-            raise FileError(f"{path}: row {number} has not as many cells as the first; restore it")
+    rows = read_cells(path)
     table = [Record(((name, value(cell)) for name, cell in row.items()), path) for row in rows]
     _check_format(table, path)
     return [*table]

@@ -207,10 +207,15 @@ def _facts(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _recipe(config: Config) -> Config:
-    """The recipe without what a budgeted run measured (its steps) and the data's folder."""
+    """The recipe without what a budgeted run measured (its steps) and the folders of its data."""
+    labels = config.data.relabelled
     return dataclasses.replace(
         config,
-        data=dataclasses.replace(config.data, source=Path(config.data.source).name),
+        data=dataclasses.replace(
+            config.data,
+            source=Path(config.data.source).name,
+            relabelled=None if labels is None else Path(labels).name,
+        ),
         phases=tuple(
             dataclasses.replace(phase, plan=(), steps=None) if phase.plan else phase
             for phase in config.phases

@@ -43,6 +43,11 @@ class Run:
         return self.path / "split.json"
 
     @property
+    def relabelled(self) -> Path:
+        """The corrected labels that the run was trained with, where the recipe names some."""
+        return self.path / "relabelled.csv"
+
+    @property
     def history(self) -> Path:
         return self.path / "history.csv"
 
@@ -91,6 +96,15 @@ class Run:
     def other_data(self) -> Path:
         """Accuracy on other data sets with the same classes, where that was measured."""
         return self.path / "other-data.json"
+
+    @property
+    def doubts(self) -> Path:
+        """All images, the most doubtful label first."""
+        return self.path / "doubt.csv"
+
+    @property
+    def doubt_page(self) -> Path:
+        return self.path / "doubt.html"
 
     @property
     def figures(self) -> Path:

@@ -23,6 +23,11 @@ def probabilities() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
+def doubt_labels() -> ModuleType:
+    return script("doubt_labels")
+
+
+@pytest.fixture(scope="module")
 def step_profile() -> ModuleType:
     return script("step_profile")
 

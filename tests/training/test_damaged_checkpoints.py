@@ -52,7 +52,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
     model(torch.zeros(2, 32, 32, 3, dtype=torch.uint8)).sum().backward()
     for optimizer in optimizers:
         optimizer.step()
-    save_state(folder, model, Averaging(model, TrainingConfig()), optimizers, {}, metadata)
+    averaging = Averaging(model, TrainingConfig())
+    save_state(folder, model, averaging, optimizers, {}, metadata, {"sums": torch.zeros(9)})
     return folder, load_metadata(folder)
 
 

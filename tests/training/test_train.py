@@ -22,7 +22,7 @@ from clearsight.errors import ConfigError, RunError, TrainingError
 from clearsight.files import read_csv
 from clearsight.progress import EpochRow, Silent
 from clearsight.runs import Run, create_run
-from clearsight.training.checkpoint import load_classifier
+from clearsight.training.checkpoint import MARGINS, load_classifier
 from clearsight.training.loop import Interrupted
 from clearsight.training.schedules import Plan
 from clearsight.training.train import new_classifier, train_model
@@ -51,6 +51,10 @@ def trained(path: Path, config: Config, images: ImageSet, **options: object) -> 
 
 def weights(run: Run) -> bytes:
     return (run.last / "model.safetensors").read_bytes()
+
+
+def margins(run: Run) -> bytes:
+    return (run.last / MARGINS).read_bytes()
 
 
 class StopAt(Silent):
@@ -122,6 +126,7 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
         train_model(run, config, images, split(images, config.data), resume=True)
         assert run.history.read_bytes() == whole.history.read_bytes()
         assert weights(run) == weights(whole)
+        assert margins(run) == margins(whole)
         assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -291,6 +296,7 @@ def test_a_phase_that_leaves_images_out_has_shorter_epochs_and_resumes_to_the_sa
         train_model(run, config, images, parts, progress=StopAt(4))
     train_model(run, config, images, parts, resume=True)
     assert weights(run) == weights(whole)
+    assert margins(run) == margins(whole)
     assert run.history.read_bytes() == whole.history.read_bytes()
 
 

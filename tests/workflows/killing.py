@@ -51,7 +51,8 @@ epochs = 4
 lr = 0.02
 """
 SAME_BYTES = (
-    "checkpoints/best/model.safetensors", "checkpoints/last/model.safetensors", "history.csv",
+    "checkpoints/best/model.safetensors", "checkpoints/last/model.safetensors",
+    "checkpoints/last/margins.safetensors", "history.csv",
     "predictions.parquet", "predictions-validation.parquet", "recipe.toml", "split.json",
 )  # fmt: skip
 

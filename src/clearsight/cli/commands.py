@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from clearsight.cli import comparison, evaluation, output, predictions, registry
+from clearsight.cli import comparison, doubt, evaluation, output, predictions, registry
 from clearsight.cli.inputs import image_names
 from clearsight.cli.options import (
     Coverage,
@@ -41,6 +41,7 @@ app = App(
     default_parameter=Parameter(negative=()),
 )
 app.command(registry.app)
+app.command(doubt.doubt)
 
 
 @app.command
@@ -93,6 +94,9 @@ def train(
         bool,
         Parameter(help="train even if the pre-flight check finds errors", show_default=False),
     ] = False,
+    relabelled: Annotated[
+        Path | None, Parameter(help="CSV file of corrected labels, as `clearsight doubt` gives it")
+    ] = None,
     as_json: Json = False,
     overrides: Annotated[Mapping[str, str], Parameter(parse=False)] = MappingProxyType({}),
 ) -> None:
@@ -105,6 +109,7 @@ def train(
     named = {
         "data": data,
         "data.truncated": truncated or None,
+        "data.relabelled": None if relabelled is None else str(relabelled),
         "training.seed": seed,
         "training.budget": budget,
         "tracking.tracker": tracking,

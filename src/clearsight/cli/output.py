@@ -174,6 +174,7 @@ def show_evaluation(evaluation: Mapping[str, Any], *, as_json: bool) -> None:
 def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
     """Accuracy with its interval and n, target, averages, phases, most frequent confusions."""
     from clearsight.evaluation.copies import copies_sentence
+    from clearsight.evaluation.corrections import corrections_sentence
     from clearsight.evaluation.verdict import calibration_sentence, target_verdict
 
     accuracy, tta = evaluation["accuracy"], evaluation["tta"]
@@ -190,6 +191,8 @@ def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
         )
     if copies := copies_sentence(evaluation):
         lines.append(f"warning: {copies}")
+    if corrections := corrections_sentence(evaluation):
+        lines.append(f"note: {corrections}")
     if verdict := target_verdict(evaluation):
         lines.append(f"target {percent(evaluation['target'])} {verdict.sentence}")
     macro = evaluation["macro"]

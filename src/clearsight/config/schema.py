@@ -38,6 +38,11 @@ class DataConfig:
     balance: Literal["none", "loss", "sampling"] = setting(
         "none", "for uneven classes: weight the loss, or draw classes equally often"
     )
+    relabelled: str | None = setting(
+        None,
+        "CSV file of corrected labels, columns id and label, as the page of `clearsight doubt` "
+        "saves it; parts are drawn by the labels before",
+    )
     truncated: bool = setting(
         False, "use damaged images as far as they can be decoded, instead of refusing them"
     )

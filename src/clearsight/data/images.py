@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -28,6 +28,7 @@ class ImageSet:
       and row; `""` where it has none
     - `name`: the data set's name; `size`, `fit`: how images were fitted
     - `notes`: what reading the source had to report, a sentence each (stray files, modes, …)
+    - `source_labels`: int64 [N], the labels as the source gives them, where `labels` are corrected
     """
 
     images: np.ndarray
@@ -39,6 +40,7 @@ class ImageSet:
     fit: Fit = "letterbox"
     notes: tuple[str, ...] = ()
     files: np.ndarray = field(default_factory=lambda: np.empty(0, "U1"))
+    source_labels: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -57,6 +59,16 @@ class ImageSet:
         """Side of the square images, px."""
         return int(self.images.shape[1])
 
+    def uncorrected(self) -> "ImageSet":
+        """The same images with the labels that their source gives them."""
+        if self.source_labels is None:
+            return self
+        return replace(self, labels=self.source_labels, source_labels=None)
+
+    def corrected(self, part: np.ndarray) -> int:
+        """How many of the images at `part`, int64 indices, have a corrected label."""
+        return int((self.labels != self.uncorrected().labels)[part].sum())
+
 
 def content_ids(images: np.ndarray) -> np.ndarray:
     """bytes [N]: SHA-256 in hex of each image's shape and pixels, duplicates numbered from `-2`.
@@ -72,7 +84,7 @@ def fitted_ids(images: ImageSet) -> np.ndarray:
     They equal `images.ids` where the originals have the size already.
     """
     digests = [content_id(image) for image in images.images]
-    return number_by_label(digests, images.labels, images.parts)
+    return number_by_label(digests, images.uncorrected().labels, images.parts)
 
 
 def number_by_label(digests: Sequence[str], labels: np.ndarray, parts: np.ndarray) -> np.ndarray:

@@ -56,9 +56,12 @@ def split(images: ImageSet, config: DataConfig) -> Split:
     Exact duplicates stay on one side of a split made here; where they stand in the way, a part is
     smaller by as many.
 
+    Corrected labels move no image: parts are drawn by the labels that the source gives.
+
     Raises `DataError` where train lacks a class or no class is large enough to be in every part,
     `ConfigError` where there would be neither validation nor test.
     """
+    corrected, images = images, images.uncorrected()
     ranked = _ranked(images, config.seed)
     parts = images.parts[ranked]
     validation, test = ranked[parts == "validation"], ranked[parts == "test"]
@@ -98,8 +101,8 @@ def split(images: ImageSet, config: DataConfig) -> Split:
             f"split off: {config.validation:g} of {pool:,} training-side images, {how}"
         )
     result = Split(train=train, validation=validation, test=test, sources=sources)
-    _check_train(images, result)
-    return replace(result, notes=_notes(images, result))
+    _check_train(corrected, result)
+    return replace(result, notes=_notes(corrected, result))
 
 
 def copies_of_training(images: ImageSet, train: np.ndarray, part: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from clearsight.config.tables import flatten
 from clearsight.errors import FileError, first_line, shown
 from clearsight.evaluation.copies import copies_sentence
 from clearsight.evaluation.explorer import page_content
+from clearsight.evaluation.corrections import corrections_sentence
 from clearsight.evaluation.intervals import accuracy_interval
 from clearsight.evaluation.predictions import read_predictions
 from clearsight.evaluation.shift import shift_sentence
@@ -77,6 +78,7 @@ _FILES = (
     ("recipe.toml", "the recipe, every field resolved"),
     ("environment.json", "the machine, versions and code"),
     ("split.json", "the split, as content hashes of its images"),
+    ("relabelled.csv", "the corrected labels it was trained with"),
     ("history.csv", "loss, accuracy and learning rate per epoch"),
     ("timing.csv", "seconds and images per second per epoch"),
     ("checkpoints/best", "the best weights by validation"),
@@ -87,6 +89,8 @@ _FILES = (
     ("other-data.json", "accuracy on other data sets"),
     ("predictions.parquet", "every probability for every measured image"),
     ("explorer.json", "what the explorer of this page shows"),
+    ("doubt.html", "the labels most likely wrong, to correct them"),
+    ("doubt.csv", "all labels, the most doubtful first"),
     ("figures", "the figures of this page as PNG"),
     ("bundle", "the exported model"),
 )
@@ -140,6 +144,7 @@ def _content(run: Run) -> dict[str, Any]:
         "verdict": target_verdict(evaluation) if evaluation else None,
         "calibration": calibration_sentence(evaluation) if evaluation else None,
         "copies": copies_sentence(evaluation) if evaluation else None,
+        "corrections": corrections_sentence(evaluation) if evaluation else None,
         "strip": _strip(evaluation) if evaluation else None,
         "validation": _best_validation(history, manifest),
         "epochs": len(history),

@@ -2,7 +2,8 @@
 
 `model.safetensors` holds the weights to use (averaged, where the recipe averages); the state holds
 what else the next epoch needs: optimizers, the losses of selective backprop, and the other set of
-weights. No pickle.
+weights. The last checkpoint also has `margins.safetensors`, which `clearsight doubt` reads. No
+pickle.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -23,14 +24,26 @@ from clearsight.models.factory import rebuild
 from clearsight.training.averaging import Averaging
 
 WEIGHTS, METADATA, STATE = "model.safetensors", "checkpoint.json", "state.safetensors"
+MARGINS = "margins.safetensors"
 TRAIN_STATE = "train_state"  # key in checkpoint.json
 REMEDY = "restore the file, or train again"
 
 
-def save_weights(folder: Path, model: Classifier, averaging: Averaging, metadata: Mapping) -> None:
-    """The weights to use, and what rebuilds the classifier; replaces `folder` whole."""
+def save_weights(
+    folder: Path,
+    model: Classifier,
+    averaging: Averaging,
+    metadata: Mapping[str, Any],
+    margins: Mapping[str, Tensor] | None = None,
+) -> None:
+    """The weights to use, and what rebuilds the classifier; replaces `folder` whole.
+
+    `margins` are the training images' (`training.margins.Margins`).
+    """
     with replacing(folder) as temporary:
         _write(temporary, model, averaging, metadata)
+        if margins is not None:
+            (temporary / MARGINS).write_bytes(save(_plain(margins)))
 
 
 def save_state(
@@ -40,6 +53,7 @@ def save_state(
     optimizers: Sequence[Optimizer],
     selection: Mapping[str, Tensor],
     metadata: Mapping[str, Any],
+    margins: Mapping[str, Tensor],
 ) -> None:
     """The weights and all that resuming needs; replaces `folder` whole.
 
@@ -55,6 +69,7 @@ def save_state(
         tensors[f"fast.{name}"] = averaging.fast[name]
     with replacing(folder) as temporary:
         _write(temporary, model, averaging, metadata)
+        (temporary / MARGINS).write_bytes(save(_plain(margins)))
         (temporary / STATE).write_bytes(save(_plain(tensors)))
 
 
@@ -132,6 +147,19 @@ def load_state(
                     index, key = name.split(".", 3)[2:]
                     state.setdefault(int(index), {})[key] = tensor
             optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+
+
+def load_margins(folder: Path, margins: Mapping[str, Tensor]) -> None:
+    """The margins as they were saved, in place; a checkpoint of an earlier version leaves them.
+
+    Raises `RunError` where the file is damaged or of another number of images.
+    """
+    if not (folder / MARGINS).exists():
+        return
+    tensors = _read(folder / MARGINS)
+    with _readable(folder / MARGINS):
+        for name, tensor in margins.items():
+            tensor.copy_(tensors[name])
 
 
 def _write(folder: Path, model: Classifier, averaging: Averaging, metadata: Mapping) -> None:

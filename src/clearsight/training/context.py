@@ -13,6 +13,7 @@ from clearsight.models.classifier import Classifier
 from clearsight.progress import Progress
 from clearsight.runtime.device import Precision
 from clearsight.training.averaging import Averaging
+from clearsight.training.margins import Margins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class TrainContext:
     ids: Mapping[str, str]
     class_weights: Tensor | None
     averaging: Averaging
+    margins: Margins
     device: torch.device
     precision: Precision
     progress: Progress

@@ -102,6 +102,7 @@ def run_phase(  # noqa: PLR0915 - one piece on purpose: the order of its lines i
                     state.step += 1
                     context.averaging.update(state.step)
                     selection.update(indices, of_each)
+                    context.margins.update(indices, logits, batch.targets)
 
                     seen += len(batch.labels)
                     losses.append(loss.detach())

@@ -31,6 +31,7 @@ from clearsight.training.context import TrainContext
 from clearsight.training.freezing import freeze, selected
 from clearsight.training.inputs import phase_inputs
 from clearsight.training.loop import run_phase
+from clearsight.training.margins import Margins
 from clearsight.training.optimizers import build_optimizers
 from clearsight.training.phases import (
     check_phases,
@@ -71,7 +72,7 @@ def train_model(
     tune_allocator()
     device = pick_device(config.training.device)
     state = TrainState()
-    if resume and run.last.is_dir():
+    if resumed := resume and run.last.is_dir():
         metadata = checkpoint.load_metadata(run.last)
         state = TrainState.from_dict(metadata[TRAIN_STATE])
         if state.phase >= len(config.phases):
@@ -80,6 +81,8 @@ def train_model(
     model = model or new_classifier(config, images, split)
     model = model.to(device).to(memory_format=torch.channels_last)
     context = _context(config, images, split, model, progress)
+    if resumed:
+        checkpoint.load_margins(run.last, context.margins.state())
     metadata = model.describe() | {
         "data": {"size": images.size, "fit": images.fit},
         "recipe": to_table(config),
@@ -98,7 +101,9 @@ def train_model(
         while state.phase < len(config.phases):
             freeze(model, trainable[state.phase], allowed)
             _train_phase(run, context, state, metadata, tick)
-    checkpoint.save_weights(run.last, model, context.averaging, _with_state(metadata, state))
+    checkpoint.save_weights(
+        run.last, model, context.averaging, _with_state(metadata, state), context.margins.state()
+    )
     if unused := unused_budget(config, state):
         progress.say(unused)
     return _leave_records(run, config, state)
@@ -186,7 +191,10 @@ def _keep_epoch(
     if is_best:
         checkpoint.save_weights(run.best, model, averaging, {**metadata, **state.history[-1]})
     everything = _with_state(metadata, state)
-    checkpoint.save_state(run.last, model, averaging, optimizers, selection.state(), everything)
+    checkpoint.save_state(
+        run.last, model, averaging, optimizers, selection.state(), everything,
+        context.margins.state(),
+    )  # fmt: skip
 
 
 def _with_state(metadata: Mapping[str, Any], state: TrainState) -> dict[str, Any]:
@@ -228,13 +236,14 @@ def _context(
         ),
         validation=_part(images, split.validation),
         ids={
-            "training": _digest(images, split.train),
-            "validation": _digest(images, split.validation),
+            "training": part_digest(images, split.train),
+            "validation": part_digest(images, split.validation),
         },
         class_weights=(
             _class_weights(images, split, device) if config.data.balance == "loss" else None
         ),
         averaging=Averaging(model, config.training),
+        margins=Margins(len(split.train), device),
         device=device,
         precision=pick_precision(config.training.precision, device),
         progress=progress,
@@ -245,7 +254,7 @@ def _part(images: ImageSet, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return (images.images[indices], images.labels[indices]) if len(indices) else None
 
 
-def _digest(images: ImageSet, indices: np.ndarray) -> str:
+def part_digest(images: ImageSet, indices: np.ndarray) -> str:
     """A hash of a part's pixels (their ids say of which originals), labels and order."""
     digest = hashlib.sha256(f"{images.size} {images.fit} ".encode())
     digest.update(images.ids[indices].tobytes())

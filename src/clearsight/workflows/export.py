@@ -88,9 +88,11 @@ def _provenance(loaded: LoadedRun) -> dict[str, Any]:
 
 
 def _portable_recipe(config: Config) -> dict[str, Any]:
-    """The resolved recipe for a bundle, which travels: of the data's path only the last name."""
+    """The resolved recipe for a bundle, which travels: of the data's paths only the last name."""
     table = to_table(config)
-    table["data"]["source"] = Path(config.data.source).name
+    for name in ("source", "relabelled"):
+        if table["data"].get(name):
+            table["data"][name] = Path(table["data"][name]).name
     del table["tracking"]
     return table
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
+from clearsight.data.relabelling import read_corrections, relabel
 from clearsight.data.sources import load_images
 from clearsight.data.splits import Split, from_manifest
 from clearsight.errors import DataError
@@ -61,6 +62,10 @@ def load_run(
     manifest = read_json(run.split)
     if images is None:
         images = load_run_images(run, data=data, data_dir=data_dir, progress=progress)
+    # By the run's own copy: the file may have changed since.
+    relabelled = str(run.relabelled) if config.data.relabelled else None
+    corrected = replace(config.data, relabelled=relabelled)
+    images = load_data(replace(config, data=corrected), progress=progress, images=images)
     found = (images.size, images.fit)
     if found != (manifest["size"], manifest["fit"]):
         raise DataError(
@@ -77,11 +82,15 @@ def load_run_images(
     data_dir: Path | str | None = None,
     progress: Progress = SILENT,
 ) -> ImageSet:
-    """The images at `data`, default: where the run's were, fitted as the run's were."""
+    """The images at `data`, default: where the run's were, fitted as the run's were.
+
+    With the labels of the source: corrections are the run's own, and `data` may be another set.
+    """
     config = run.config()
     # The size as it was: left to the data, it would change with a larger image added to them.
     size = read_json(run.split)["size"]
-    place = replace(config.data, source=data or config.data.source, size=size)
+    source = data or config.data.source
+    place = replace(config.data, source=source, size=size, relabelled=None)
     return load_data(replace(config, data=place), data_dir, progress)
 
 
@@ -90,17 +99,23 @@ def load_data(
     data_dir: Path | str | None = None,
     progress: Progress = SILENT,
     *,
+    images: ImageSet | None = None,
     on_corrupt: Callable[[str, str], None] | None = None,
 ) -> ImageSet:
-    """The images of a recipe."""
-    return load_images(
-        config.data.source,
-        size=config.data.size,
-        up_to=input_size(config.model),
-        fit=config.data.fit,
-        truncated=config.data.truncated,
-        cache_disk=config.cache.disk,
-        data_dir=data_dir,
-        progress=progress,
-        on_corrupt=on_corrupt,
-    )
+    """The images of a recipe, unless they are given, with its corrected labels."""
+    relabelled = config.data.relabelled
+    # First, for decoding the images may take minutes.
+    corrections = None if relabelled is None else read_corrections(Path(relabelled))
+    if images is None:
+        images = load_images(
+            config.data.source,
+            size=config.data.size,
+            up_to=input_size(config.model),
+            fit=config.data.fit,
+            truncated=config.data.truncated,
+            cache_disk=config.cache.disk,
+            data_dir=data_dir,
+            progress=progress,
+            on_corrupt=on_corrupt,
+        )
+    return images if corrections is None else relabel(images, corrections)

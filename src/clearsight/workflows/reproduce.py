@@ -97,8 +97,11 @@ def read_recorded(source: Path | str) -> Recorded:
         return _from_bundle(source)
     run = open_run(source)
     check_measured(run)
+    config = run.config()
+    if config.data.relabelled:  # its own copy: the file may have changed since
+        config = replace(config, data=replace(config.data, relabelled=str(run.relabelled)))
     return Recorded(
-        config=run.config(),
+        config=config,
         split_hash=read_json(run.split)["hash"],
         evaluation=read_json(run.evaluation),
         weights=weights_digest(run.weights / WEIGHTS),

@@ -12,6 +12,7 @@ import numpy as np
 
 from clearsight.data.splits import copies_of_training
 from clearsight.evaluation.copies import without_copies
+from clearsight.evaluation.corrections import with_source_labels
 from clearsight.evaluation.metrics import (
     TTA,
     as_probabilities,
@@ -135,6 +136,9 @@ def evaluate_model(
     if len(copies):
         right = probabilities.argmax(1) == labels
         evaluation |= without_copies(right, copies)
+    if corrected := loaded.images.corrected(indices):
+        source_labels = loaded.images.uncorrected().labels[indices]
+        evaluation |= with_source_labels(probabilities.argmax(1), source_labels, corrected)
     return evaluation, probabilities
 
 

@@ -12,7 +12,14 @@ from typing import Any
 from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
 from clearsight.data.splits import PARTS, Split, copies_of_training, manifest, split
-from clearsight.files import missing_parents, read_json, remove_empty, write_json
+from clearsight.files import (
+    missing_parents,
+    read_json,
+    read_text,
+    remove_empty,
+    write_json,
+    write_text,
+)
 from clearsight.models.classifier import Classifier
 from clearsight.progress import SILENT, Progress
 from clearsight.runs import Run, at_work, create_numbered_run, create_run, open_run, tidy
@@ -103,6 +110,16 @@ def describe(images: ImageSet, parts: Split) -> str:
     return f"{images.name}, {counts}, {len(images.classes)} classes, {images.size} px"
 
 
+def corrected(images: ImageSet, parts: Split) -> str:
+    """How many labels of which part were corrected: `12 of 45,000 train, 0 of 10,000 test`."""
+    counts = {part: getattr(parts, part) for part in PARTS}
+    return ", ".join(
+        f"{images.corrected(part):,} of {len(part):,} {name}"
+        for name, part in counts.items()
+        if len(part)
+    )
+
+
 def _environment(config: Config, seeds: Seeds | None, force: bool) -> dict[str, Any]:
     """The content of `environment.json` before the pre-flight check."""
     device = pick_device(config.training.device)
@@ -173,6 +190,8 @@ def _train(
             "images; the accuracy is given without them as well"
         )
     progress.say(f"run {run.path}: {describe(images, parts)}")
+    if config.data.relabelled:
+        progress.say(f"labels: {corrected(images, parts)} corrected by {config.data.relabelled}")
     draw_inputs(loaded)
     trained = is_trained(run, config)
     if not trained:
@@ -195,9 +214,10 @@ def _prepare(
 ) -> tuple[LoadedRun, Classifier]:
     """Loads and splits the images of a new run, and looks at them as the model gets them."""
     config = run.config()
-    if images is None:
-        place = replace(config.data, source=data or config.data.source)
-        images = load_data(replace(config, data=place), data_dir, progress)
+    place = replace(config.data, source=data or config.data.source)
+    images = load_data(replace(config, data=place), data_dir, progress, images=images)
+    if config.data.relabelled:
+        write_text(run.relabelled, read_text(Path(config.data.relabelled)))
     parts = split(images, config.data)
     check_phases(config, len(parts.validation))
     model = new_classifier(config, images, parts)
