@@ -176,7 +176,7 @@ def show_evaluation(evaluation: Mapping[str, Any], *, as_json: bool) -> None:
 
 def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
     """Accuracy with its interval and n, target, averages, phases, most frequent confusions."""
-    from clearsight.evaluation.copies import copies_sentence
+    from clearsight.evaluation.copies import copies_sentence, near_sentence
     from clearsight.evaluation.verdict import target_verdict
 
     accuracy, tta = evaluation["accuracy"], evaluation["tta"]
@@ -193,6 +193,8 @@ def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
         )
     if copies := copies_sentence(evaluation):
         lines.append(f"warning: {copies}")
+    if near := near_sentence(evaluation):
+        lines.append(near)
     if verdict := target_verdict(evaluation):
         lines.append(f"target {percent(evaluation['target'])} {verdict.sentence}")
     macro = evaluation["macro"]

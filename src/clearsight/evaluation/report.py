@@ -15,7 +15,7 @@ from PIL import Image
 
 from clearsight.config.tables import flatten
 from clearsight.errors import FileError, first_line, shown
-from clearsight.evaluation.copies import copies_sentence
+from clearsight.evaluation.copies import copies_sentence, near_sentence
 from clearsight.evaluation.intervals import accuracy_interval
 from clearsight.evaluation.predictions import read_predictions
 from clearsight.evaluation.verdict import target_verdict
@@ -124,6 +124,7 @@ def _content(run: Run) -> dict[str, Any]:
         "evaluation": evaluation,
         "verdict": target_verdict(evaluation) if evaluation else None,
         "copies": copies_sentence(evaluation) if evaluation else None,
+        "near_duplicates": near_sentence(evaluation) if evaluation else None,
         "strip": _strip(evaluation) if evaluation else None,
         "validation": _best_validation(history, manifest),
         "epochs": len(history),

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from clearsight.data.groups import near_training
 from clearsight.data.splits import copies_of_training
-from clearsight.evaluation.copies import without_copies
+from clearsight.evaluation.copies import without_copies, without_near_duplicates
 from clearsight.evaluation.metrics import TTA, evaluate_probabilities, predict_both
 from clearsight.evaluation.predictions import read_predictions, write_predictions
 from clearsight.evaluation.report import write_report
@@ -107,9 +108,12 @@ def evaluate_model(
         without_tta=None if tta == "none" else plain,
     )
     copies = copies_of_training(loaded.images, loaded.split.train, indices)
+    right = probabilities.argmax(1) == labels
     if len(copies):
-        right = probabilities.argmax(1) == labels
         evaluation |= without_copies(right, copies)
+    near = near_training(loaded.images, loaded.split.train, indices, progress)
+    if len(near):
+        evaluation |= without_near_duplicates(right, near)
     return evaluation, probabilities
 
 

@@ -195,7 +195,7 @@ def _prepare(
     if images is None:
         place = replace(config.data, source=data or config.data.source)
         images = load_data(replace(config, data=place), data_dir, progress)
-    parts = split(images, config.data)
+    parts = split(images, config.data, progress)
     check_phases(config, len(parts.validation))
     model = new_classifier(config, images, parts)
     facts = read_json(run.environment)
