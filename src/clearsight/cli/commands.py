@@ -151,10 +151,11 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Evaluate a run on its test set."""
+    from clearsight.runs import Run
     from clearsight.workflows.evaluate import evaluate
 
     evaluation = evaluate(run, data=data, data_dir=data_dir, tta=tta, progress=TerminalProgress())
-    output.show_evaluation(evaluation, as_json=as_json)
+    output.show_evaluation(evaluation, Run(run), as_json=as_json)
 
 
 @app.command

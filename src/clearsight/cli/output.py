@@ -124,7 +124,8 @@ def show_trained(runs: "Sequence[Run]", *, as_json: bool) -> None:
         show_json({"runs": rows, "accuracy": over_seeds})
         return
     for run, evaluation in zip(runs, evaluations, strict=True):
-        show_text([*evaluation_lines(evaluation), f"run {run.path}", f"report {run.report}"])
+        lines = [*evaluation_lines(evaluation), *slice_lines(run)]
+        show_text([*lines, f"run {run.path}", f"report {run.report}"])
     if len(runs) > 1:
         show_text(
             [
@@ -144,6 +145,7 @@ def show_demo(run: "Run") -> None:
         [
             "",
             *evaluation_lines(read_json(run.evaluation)),
+            *slice_lines(run),
             "",
             f"report   {run.report}  (open it in a browser)",
             f"figures  {run.figures}",
@@ -166,12 +168,23 @@ def show_audit(report: "AuditReport", *, as_json: bool) -> int:
     return say_unusable(len(report.corrupt))
 
 
-def show_evaluation(evaluation: Mapping[str, Any], *, as_json: bool) -> None:
-    """The content of `evaluation.json`."""
+def show_evaluation(evaluation: Mapping[str, Any], run: "Run", *, as_json: bool) -> None:
+    """The content of `evaluation.json`, and the worst slice where it is of the same predictions."""
+    from clearsight.files import read_json
+
     if as_json:
         show_json(evaluation)
-    else:
-        show_text(evaluation_lines(evaluation))
+        return
+    recorded = run.evaluation.is_file() and read_json(run.evaluation) == evaluation
+    show_text([*evaluation_lines(evaluation), *(slice_lines(run) if recorded else [])])
+
+
+def slice_lines(run: "Run") -> list[str]:
+    """The kind of images the model is worst at, where the run's slices were measured."""
+    from clearsight.evaluation.slices import slices_sentence
+    from clearsight.files import read_json
+
+    return [slices_sentence(read_json(run.slices))] if run.slices.is_file() else []
 
 
 def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:

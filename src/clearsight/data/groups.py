@@ -20,7 +20,7 @@ from clearsight.progress import SILENT, Progress
 from clearsight.runtime.disk_cache import cache_folder, make_room
 
 _FORMAT = 1
-_FEWEST_CACHED = 2_000  # fewer are searched in less than a second
+_FEWEST_CACHED = 500  # fewer are searched at once
 _DISK = 1.0  # GiB
 
 

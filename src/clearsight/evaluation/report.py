@@ -18,6 +18,7 @@ from clearsight.errors import FileError, first_line, shown
 from clearsight.evaluation.copies import copies_sentence, near_sentence
 from clearsight.evaluation.intervals import accuracy_interval
 from clearsight.evaluation.predictions import read_predictions
+from clearsight.evaluation.slices import SIGNIFICANT, slices_sentence
 from clearsight.evaluation.verdict import target_verdict
 from clearsight.figures.save import PHOTOS
 from clearsight.figures.style import DPI
@@ -29,6 +30,7 @@ PAIRS_SHOWN = 15
 CLASSES_SHOWN = 40
 KNOTS_SHOWN = 5
 MISTAKES_SHOWN = 12
+SLICES_SHOWN = 20
 CSS_PX_PER_INCH = 96
 # hue-rotate(180deg) of the CSS filter effects module: rows give R, G, B from R, G, B, 1.
 HUE_ROTATED = (
@@ -70,6 +72,7 @@ _FILES = (
     ("timing.csv", "seconds and images per second per epoch"),
     ("checkpoints/best", "the best weights by validation"),
     ("checkpoints/last", "the last weights, and what --resume needs"),
+    ("slices.json", "the accuracy on each kind of images"),
     ("evaluation.json", "every number of this page's result"),
     ("predictions.parquet", "every probability for every measured image"),
     ("figures", "the figures of this page as PNG"),
@@ -131,6 +134,7 @@ def _content(run: Run) -> dict[str, Any]:
         "pairs": _pairs(evaluation, run.evaluation) if evaluation else None,
         "mistakes": _mistakes(run) if evaluation else [],
         "per_class": _per_class(evaluation) if evaluation else None,
+        "slices": _slices(_json(run.slices)) if evaluation else None,
         "figures": _figures(run.figures),
         "split": _split(manifest) if manifest else None,
         "recipe": _short_plans(run.recipe.read_text(encoding="utf-8")),
@@ -222,6 +226,26 @@ def _per_class(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     ranked = sorted(rows, key=lambda row: row["f1"])
     half = CLASSES_SHOWN // 2
     return {"rows": [*ranked[:half], *ranked[-half:]], "left_out": len(rows) - CLASSES_SHOWN}
+
+
+def _slices(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The slices to show, by property: of more than 20 of one property the least accurate."""
+    if found is None:
+        return None
+    rows = [row | {"significant": row["p_corrected"] <= SIGNIFICANT} for row in found["slices"]]
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        kinds.setdefault(row["property"], []).append(row)
+    shown = []
+    for some in kinds.values():
+        ranked = sorted(some, key=lambda row: row["accuracy"]["value"])
+        shown += some if len(some) <= SLICES_SHOWN else ranked[:SLICES_SHOWN]
+    sentence = slices_sentence(found)
+    return {
+        "rows": shown,
+        "left_out": len(rows) - len(shown),
+        "sentence": sentence[0].upper() + sentence[1:],
+    }
 
 
 def _figures(folder: Path) -> dict[str, list[dict[str, Any]]]:

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from clearsight.data.groups import near_training
+from clearsight.data.originals import file_properties
 from clearsight.data.splits import copies_of_training
 from clearsight.evaluation.copies import without_copies, without_near_duplicates
 from clearsight.evaluation.metrics import TTA, evaluate_probabilities, predict_both
 from clearsight.evaluation.predictions import read_predictions, write_predictions
 from clearsight.evaluation.report import write_report
+from clearsight.evaluation.slices import evaluate_slices, properties
 from clearsight.explanation.explain import explain_run
 from clearsight.figures.run import draw_augmentation, draw_data, draw_evaluation, draw_training
 from clearsight.files import read_json, write_json
@@ -69,7 +71,8 @@ def draw_inputs(loaded: LoadedRun) -> None:
 
 
 def measure(loaded: LoadedRun, progress: Progress = SILENT) -> dict[str, Any]:
-    """Evaluates a run by its own recipe; writes `evaluation.json`, predictions and figures."""
+    """Evaluates a run by its own recipe; writes `evaluation.json`, `slices.json`, predictions and
+    figures."""
     run, images, tta = loaded.run, loaded.images, loaded.config.evaluation.tta
     forget(run, MEASURED)
     model = load_classifier(run.weights)
@@ -82,7 +85,8 @@ def measure(loaded: LoadedRun, progress: Progress = SILENT) -> dict[str, Any]:
     )
     written = [run.predictions, *_write_validation(loaded, model, progress)]
     write_json(run.evaluation, evaluation)
-    written += [run.evaluation, *draw_training(run, loaded.config)]
+    write_json(run.slices, _slices(loaded, probabilities, progress))
+    written += [run.evaluation, run.slices, *draw_training(run, loaded.config)]
     written += draw_evaluation(run, evaluation, pixels, labels, probabilities, files)
     _note(run, MEASURED, written)
     return evaluation
@@ -115,6 +119,24 @@ def evaluate_model(
     if len(near):
         evaluation |= without_near_duplicates(right, near)
     return evaluation, probabilities
+
+
+def _slices(loaded: LoadedRun, probabilities: np.ndarray, progress: Progress) -> dict[str, Any]:
+    """The content of `slices.json`, of the measured part."""
+    _, indices = loaded.measured()
+    images, labels = loaded.images, loaded.images.labels[indices]
+    values = properties(images.images[indices])
+    values |= file_properties(Path(loaded.config.data.source), images.files[indices])
+    near = np.zeros(len(indices), bool)
+    near[near_training(images, loaded.split.train, indices, progress)] = True
+    named = ("images with a near duplicate in training", "images without one")
+    return evaluate_slices(
+        probabilities.argmax(1) == labels,
+        labels,
+        images.classes,
+        values,
+        {"near duplicates": (near, *named)},
+    )
 
 
 def explain_measured(
