@@ -124,7 +124,7 @@ def show_trained(runs: "Sequence[Run]", *, as_json: bool) -> None:
         show_json({"runs": rows, "accuracy": over_seeds})
         return
     for run, evaluation in zip(runs, evaluations, strict=True):
-        lines = [*evaluation_lines(evaluation), *slice_lines(run)]
+        lines = evaluation_lines(evaluation, run)
         show_text([*lines, f"run {run.path}", f"report {run.report}"])
     if len(runs) > 1:
         show_text(
@@ -144,8 +144,7 @@ def show_demo(run: "Run") -> None:
     show_text(
         [
             "",
-            *evaluation_lines(read_json(run.evaluation)),
-            *slice_lines(run),
+            *evaluation_lines(read_json(run.evaluation), run),
             "",
             f"report   {run.report}  (open it in a browser)",
             f"figures  {run.figures}",
@@ -169,28 +168,20 @@ def show_audit(report: "AuditReport", *, as_json: bool) -> int:
 
 
 def show_evaluation(evaluation: Mapping[str, Any], run: "Run", *, as_json: bool) -> None:
-    """The content of `evaluation.json`, and the worst slice where it is of the same predictions."""
-    from clearsight.files import read_json
-
+    """The content of `evaluation.json`."""
     if as_json:
         show_json(evaluation)
-        return
-    recorded = run.evaluation.is_file() and read_json(run.evaluation) == evaluation
-    show_text([*evaluation_lines(evaluation), *(slice_lines(run) if recorded else [])])
+    else:
+        show_text(evaluation_lines(evaluation, run))
 
 
-def slice_lines(run: "Run") -> list[str]:
-    """The kind of images the model is worst at, where the run's slices were measured."""
-    from clearsight.evaluation.slices import slices_sentence
-    from clearsight.files import read_json
-
-    return [slices_sentence(read_json(run.slices))] if run.slices.is_file() else []
-
-
-def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
-    """Accuracy with its interval and n, target, averages, phases, most frequent confusions."""
+def evaluation_lines(evaluation: Mapping[str, Any], run: "Run | None" = None) -> list[str]:
+    """Accuracy with its interval and n, target, averages, phases, most frequent confusions, and
+    the worst slice of the run where it is of the same predictions."""
     from clearsight.evaluation.copies import copies_sentence, near_sentence
+    from clearsight.evaluation.slices import slices_sentence
     from clearsight.evaluation.verdict import target_verdict
+    from clearsight.files import read_json
 
     accuracy, tta = evaluation["accuracy"], evaluation["tta"]
     views = "" if tta == "none" else f", test-time augmentation {tta}"
@@ -223,6 +214,8 @@ def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
     pairs = [f"{p['true']} as {p['predicted']} {p['count']}×" for p in evaluation["pairs"][:5]]
     if pairs:
         lines.append(f"most frequent confusions: {', '.join(pairs)}")
+    if run and run.slices.is_file() and read_json(run.evaluation)["tta"] == tta:
+        lines.append(slices_sentence(read_json(run.slices)))
     return lines
 
 

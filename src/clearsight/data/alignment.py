@@ -28,8 +28,10 @@ _COARSE_QUANTILE, QUANTILE = 0.3, 0.1
 
 _BATCH = 256
 _BLUR = 0.7
+_MARGIN = 1.5  # px at the border of the second image, where what was filled in shows through
 _LARGEST_STEP = torch.tensor([0.12, 0.1, 0.2, 0.2])  # log scale, turn, shift x and y in half sides
 _LEAST_AREA = 0.4
+_PLAIN = 0.9  # share of a line's pixels that are like the next
 _NOISE = 2.0  # grey levels: less detail than that proves nothing
 
 
@@ -115,8 +117,9 @@ def _content(grey: Tensor) -> Tensor:
     Such a border was filled in, or is plain.
     """
     down, across = (grey[:, 1:] - grey[:, :-1]).abs(), (grey[:, :, 1:] - grey[:, :, :-1]).abs()
-    rows = _inner(down.mean(2) < 1, across.mean(2) < 1)
-    columns = _inner(across.mean(1) < 1, down.mean(1) < 1)
+    down, across = (down < 2).float(), (across < 2).float()
+    rows = _inner(down.mean(2) > _PLAIN, across.mean(2) > _PLAIN)
+    columns = _inner(across.mean(1) > _PLAIN, down.mean(1) > _PLAIN)
     return rows[:, :, None] * columns[:, None, :]
 
 
@@ -141,7 +144,7 @@ def _warped(b: Tensor, masks: tuple[Tensor, Tensor], transform: Tensor) -> tuple
     grid = F.affine_grid(transform[:, :2], [len(b), 1, side, side], align_corners=False)
     both = torch.stack([b, masks[1]], 1)
     both = F.grid_sample(both, grid, padding_mode="border", align_corners=False)
-    inside = (grid.abs().amax(-1) <= 1 - 0.5 / side) & (both[:, 1] > 0.99)
+    inside = (grid.abs().amax(-1) <= 1 - _MARGIN / (SIDE / 2)) & (both[:, 1] > 0.99)
     return both[:, 0], inside * masks[0]
 
 

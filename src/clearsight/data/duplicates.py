@@ -16,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -34,16 +36,16 @@ from clearsight.data.descriptors import (
 from clearsight.progress import SILENT, Progress
 
 UNIFORM_THRESHOLD = 0.97
-"""Where an image's duplicates are not each other's, rough likeness proves nothing."""
+"""Where images are alike by nature, rough likeness proves nothing."""
 
 _MOST_DISTANT = 0.45  # squared distance of candidates' descriptors
 _NEIGHBOURS = 8
 _CELLS_PROBED = 8
-_FEWEST_INDEXED = 5_000
+_FEWEST_INDEXED, _FEWEST_LIMITED = 5_000, 500
 _BLOCK, _COMPARED = 250, 2_000  # images and pairs that a thread works on at a time
-_MOST_CANDIDATES = 8  # per image
-_LARGE_GROUP, _PAIRS_TRIED, _LEAST_MUTUAL = 8, 40, 0.25
-_UNIFORM_SHARE = 0.2
+_MOST_CANDIDATES, _ALWAYS_COMPARED = 8, 25_000  # pairs: per image, and of few images
+_UNIFORM_SHARE, _LEAST_CLOSED = 0.1, 0.7
+_FEWEST_PATHS, _MOST_PATHS = 30, 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,9 +163,11 @@ def _candidates(
 
 
 def _neighbours(
-    index: object, projection: Projection, block: Tensor, start: int
+    index: Any, projection: Projection, block: Tensor, start: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """(candidates of the block's images, their squared distances float32)."""
+    # Few images are no ground to say what is far.
+    limit = _MOST_DISTANT if index.ntotal >= _FEWEST_LIMITED else np.inf
     maps = edges(block)
     rows, distances = [], []
     for s, shift in enumerate(SHIFTS):
@@ -172,7 +176,7 @@ def _neighbours(
             queries = projection(mirrored(features) if is_mirrored else features)
             distance, neighbour = index.search(queries, _NEIGHBOURS + 1)
             own = np.arange(start, start + len(block))[:, None]
-            keep = (neighbour >= 0) & (neighbour != own) & (distance < _MOST_DISTANT)
+            keep = (neighbour >= 0) & (neighbour != own) & (distance < limit)
             image, column = np.nonzero(keep)
             row = np.empty((len(image), 4), np.int64)
             row[:, 0], row[:, 1] = image + start, neighbour[image, column]
@@ -188,7 +192,7 @@ def _closest(rows: np.ndarray, distances: np.ndarray, n: int) -> tuple[np.ndarra
     key = (low * n + high) * 2 + rows[:, 2]
     order = np.lexsort((distances, key))
     once = order[np.append(True, key[order][1:] != key[order][:-1])[: len(order)]]
-    most = _MOST_CANDIDATES * n
+    most = max(_MOST_CANDIDATES * n, _ALWAYS_COMPARED)
     if len(once) <= most:
         return rows[once], None
     closest = np.argsort(distances[once], kind="stable")[:most]
@@ -249,37 +253,37 @@ def _compared(grey: np.ndarray, candidates: np.ndarray) -> NearDuplicates:
 
 
 def _without_lookalikes(grey: np.ndarray, found: NearDuplicates) -> NearDuplicates:
-    """The pairs, without the merely alike of large groups whose members are not each other's.
-
-    Versions of one photograph are versions of each other; scans of digits form chains.
-    """
-    component = connected(len(grey), found.pairs)
-    generator = np.random.default_rng(0)
-    alike = np.zeros(len(grey), bool)
-    _, sizes = np.unique(component, return_counts=True)
-    groups = np.split(np.argsort(component, kind="stable"), np.cumsum(sizes)[:-1])
-    for k in np.flatnonzero(sizes > _LARGE_GROUP):
-        drawn = [generator.choice(groups[k], 2, replace=False) for _ in range(_PAIRS_TRIED)]
-        alike[groups[k]] = _mutual(grey, np.stack(drawn)) < _LEAST_MUTUAL
-    if not alike.any():
+    """The pairs, without the merely alike where the images are alike by nature."""
+    many = len(np.unique(found.pairs)) > _UNIFORM_SHARE * len(grey)
+    if not many or _closed(grey, found.pairs) >= _LEAST_CLOSED:
         return found
-    uniform = bool(alike.mean() > _UNIFORM_SHARE)
-    merely = alike[found.pairs[:, 0]] | uniform
-    keep = ~merely | (found.similarity >= UNIFORM_THRESHOLD)
+    keep = found.similarity >= UNIFORM_THRESHOLD
     return NearDuplicates(
         pairs=found.pairs[keep], similarity=found.similarity[keep],
-        mirrored=found.mirrored[keep], transform=found.transform[keep], uniform=uniform,
-        note=f"{int(alike.sum()):,} images are so alike by nature that only pairs that agree to "
-        f"{UNIFORM_THRESHOLD:.0%} count as near duplicates" + " among them" * (not uniform),
+        mirrored=found.mirrored[keep], transform=found.transform[keep], uniform=True,
+        note="the images are so alike by nature that only pairs that agree to "
+        f"{UNIFORM_THRESHOLD:.0%} count as near duplicates",
     )  # fmt: skip
 
 
-def _mutual(grey: np.ndarray, pairs: np.ndarray) -> float:
-    """The share of `pairs` that are near duplicates, as they are or mirrored."""
-    rows = np.pad(pairs.repeat(2, axis=0), ((0, 0), (0, 2)))
+def _closed(grey: np.ndarray, pairs: np.ndarray) -> float:
+    """The share of two images with a near duplicate in common that are near duplicates as well.
+
+    Versions of one photograph are versions of each other; scans of digits form chains. 1 where too
+    few images have two near duplicates.
+    """
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    both = both[np.random.default_rng(0).permutation(len(both))]
+    both = both[np.argsort(both[:, 0], kind="stable")]
+    beside = np.flatnonzero(both[1:, 0] == both[:-1, 0])
+    paths = np.stack([both[beside, 1], both[beside + 1, 1]], axis=1)
+    if len(paths) < _FEWEST_PATHS:
+        return 1.0
+    paths = paths[:: -(-len(paths) // _MOST_PATHS)]
+    rows = np.pad(paths.repeat(2, axis=0), ((0, 0), (0, 2)))
     rows[1::2, 2] = 1
-    agree = _compared(grey, rows).pairs
-    return len(np.unique(agree, axis=0)) / len(np.unique(np.sort(pairs, axis=1), axis=0))
+    agree = np.unique(_compared(grey, rows).pairs, axis=0)
+    return len(agree) / len(np.unique(np.sort(paths, axis=1), axis=0))
 
 
 def _block(grey: np.ndarray, start: int) -> Tensor:
