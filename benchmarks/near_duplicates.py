@@ -11,8 +11,8 @@ grows.
 - growth: seconds of CPU and peak memory on subsets, and on more images than CIFAR-10 has: the
   others are crops of its images, mirrored by turns, that overlap by 60 % at most
 
-With `--sheets` up to 100 random pairs found in CIFAR-10 are drawn per kind of copy, for the eye.
-`--judged FILE.json` adds what the eye counted: for each kind `seen` and `wrong`.
+With `--sheets` up to 100 random pairs found in CIFAR-10 are drawn per kind of copy, for the eye;
+`--wrong KIND=COUNT` records how many of them the eye found wrong.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from clearsight.runtime.environment import environment
 
 BICUBIC = Image.Resampling.BICUBIC
 PLANTED = 1000  # copies of each kind
-SIZES = (15_000, 60_000, 250_000)
+SIZES = (15_000, 60_000, 240_000)
 SHOWN = 100
 Draw = np.random.Generator
 
@@ -308,7 +308,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sizes", type=int, nargs="*", default=list(SIZES))
     parser.add_argument("--sheets", type=Path)
-    parser.add_argument("--judged", type=Path)
+    parser.add_argument("--wrong", nargs="*", default=[], metavar="KIND=COUNT")
     parser.add_argument("--data-dir")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--only-size", type=int, help=argparse.SUPPRESS)
@@ -329,11 +329,16 @@ def main() -> None:
     print(kinds, flush=True)
     rows = grown(given.sizes, given.data_dir)
     if given.out is not None:
-        judged = None if given.judged is None else json.loads(given.judged.read_text("utf-8"))
+        wrong = {kind: int(count) for kind, count in (each.split("=") for each in given.wrong)}
+        judged = {
+            kind: {"seen": min(SHOWN, count), "wrong": wrong[kind]}
+            for kind, count in (kinds or {}).items()
+            if kind in wrong
+        }
         record_benchmark(
             given.out, environment(pick_device("cpu"), "fp32"),
             data="cifar10", n=len(images), half=given.half, seed=given.seed, recall=rates,
-            pairs=len(own.pairs), seconds=seconds, kinds=kinds, judged=judged,
+            pairs=len(own.pairs), seconds=seconds, kinds=kinds, by_eye=judged,
             growth=rows, exponent=exponent(rows), table=table,
         )  # fmt: skip
 

@@ -74,7 +74,9 @@ def padded(image: np.ndarray) -> np.ndarray:
     small = round(0.88 * side)
     frame = np.full_like(image, 255)
     edge = side // 16
-    frame[edge : edge + small, edge : edge + small] = Image.fromarray(image).resize((small, small), 3)
+    frame[edge : edge + small, edge : edge + small] = Image.fromarray(image).resize(
+        (small, small), 3
+    )
     return frame
 
 

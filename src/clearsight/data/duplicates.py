@@ -15,7 +15,6 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-
 from typing import Any
 
 import numpy as np
@@ -41,9 +40,9 @@ UNIFORM_THRESHOLD = 0.97
 _MOST_DISTANT = 0.45  # squared distance of candidates' descriptors
 _NEIGHBOURS = 8
 _CELLS_PROBED = 8
-_FEWEST_INDEXED, _FEWEST_LIMITED = 5_000, 500
+_FEWEST_INDEXED, _FEWEST_LIMITED = 5_000, 200
 _BLOCK, _COMPARED = 250, 2_000  # images and pairs that a thread works on at a time
-_MOST_CANDIDATES, _ALWAYS_COMPARED = 8, 25_000  # pairs: per image, and of few images
+_MOST_CANDIDATES, _ALWAYS_COMPARED = 4, 10_000  # pairs: per image, and of few images
 _UNIFORM_SHARE, _LEAST_CLOSED = 0.1, 0.7
 _FEWEST_PATHS, _MOST_PATHS = 30, 500
 

@@ -5,6 +5,7 @@ hash of the images' ids, in order, their size and fitting. Any of them may be de
 """
 
 import hashlib
+import io
 import os
 import zipfile
 from contextlib import suppress
@@ -93,7 +94,7 @@ def _key(images: ImageSet) -> str:
 
 def _read(entry: Path) -> Near | None:
     try:
-        with np.load(entry / "pairs.npz") as found:
+        with np.load(io.BytesIO((entry / "pairs.npz").read_bytes())) as found:
             pairs, similarity = found["pairs"], found["similarity"]
             uniform, note = bool(found["uniform"]), str(found["note"]) or None
         os.utime(entry / "pairs.npz")  # used: it goes last when room is made
