@@ -16,9 +16,9 @@ from torch import Tensor
 
 from clearsight.data.descriptors import SIDE, blurred
 
-THRESHOLD, STRICTEST = 0.8, 0.95
+THRESHOLD, STRICTEST = 0.8, 0.97
 """The least similarity of near duplicates: of images with much detail, and of silhouettes."""
-MUCH_DETAIL, LITTLE_DETAIL = 170.0, 90.0  # effective number of pixels with detail, of 1,024
+MUCH_DETAIL, LITTLE_DETAIL = 190.0, 90.0  # effective number of pixels with detail, of 1,024
 STEEPEST, LARGEST = 7.0, 1.28
 """The largest turn, in degrees, and change of scale between near duplicates."""
 
@@ -72,7 +72,7 @@ def _penalty(transform: Tensor, mirrored: Tensor) -> Tensor:
     scale = torch.hypot(transform[:, 0, 0], transform[:, 1, 0]).clamp_min(1e-3).log().abs()
     turn = torch.atan2(transform[:, 1, 0], transform[:, 0, 0]).rad2deg().abs()
     change = turn / 5 + scale / math.log(1.18)
-    penalty = 0.06 * (change - 0.5).clamp(0, 1.5) + 0.03 * mirrored
+    penalty = 0.09 * (change - 0.5).clamp(0, 1.5) + 0.03 * mirrored
     return torch.where((turn > STEEPEST) | (scale > math.log(LARGEST)), 1.0, penalty)
 
 

@@ -93,20 +93,24 @@ def evaluate_slices(
             zip(slices, sizes.tolist(), misses.tolist(), strict=True)
         )
     ]
+    return {"n": n, "accuracy": (n - wrong) / max(1, n), "slices": rows, "worst": _worst(rows)}
+
+
+def _worst(rows: Sequence[Mapping[str, Any]]) -> int | None:
     significant = [i for i, row in enumerate(rows) if row["p_corrected"] <= SIGNIFICANT]
-    worst = min(
+    return min(
         significant, key=lambda i: (rows[i]["accuracy"]["value"], -rows[i]["n"]), default=None
     )
-    return {"n": n, "accuracy": (n - wrong) / max(1, n), "slices": rows, "worst": worst}
 
 
 def slices_sentence(found: Mapping[str, Any]) -> str:
     """The worst slice that is significant, in words, or that there is none."""
     rows = found["slices"]
     looked = f"{len(rows):,} slices looked at"
-    if found["worst"] is None:
+    worst = _worst(rows)
+    if worst is None:
         return f"no slice is significantly less accurate than the other images ({looked})"
-    row = rows[found["worst"]]
+    row = rows[worst]
     low, high = (f"{100 * row['accuracy'][key]:.2f}" for key in ("low", "high"))
     p = row["p_corrected"]
     return (
