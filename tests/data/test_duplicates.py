@@ -176,7 +176,9 @@ def test_many_versions_of_one_shot_are_connected() -> None:
     images = shots(150)
     angles = np.linspace(-4, 4, 30)
     for i, angle in enumerate(angles):
-        images[40 + i] = np.asarray(Image.fromarray(images[5]).rotate(angle, 3))
+        images[40 + i] = np.asarray(
+            Image.fromarray(images[5]).rotate(float(angle), Image.Resampling.BICUBIC)
+        )
     pairs, note = found(images)
     component = connected(150, np.array(pairs))
     assert set(component[40:70]) == {5}

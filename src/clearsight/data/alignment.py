@@ -80,8 +80,8 @@ def _align(first: Tensor, second: Tensor, shift: Tensor) -> tuple[Tensor, Tensor
     transform = torch.eye(3).repeat(len(first), 1, 1)
     transform[:, :2, 2] = shift / (SIDE / 2)
     masks = _content(first), _content(second)
-    a, b = (F.avg_pool2d(blurred(grey, 1.0)[:, None], 2)[:, 0] for grey in (first, second))
-    coarse = tuple((F.avg_pool2d(mask[:, None], 2)[:, 0] > 0.99).float() for mask in masks)
+    a, b = _halved(blurred(first, 1.0)), _halved(blurred(second, 1.0))
+    coarse = (_halved(masks[0]) > 0.99).float(), (_halved(masks[1]) > 0.99).float()
     for robust in (False, False, True, True):
         transform = _step(a, b, coarse, transform, robust=robust)
     similarity, required = torch.zeros(len(first)), torch.full((len(first),), STRICTEST)
@@ -97,6 +97,10 @@ def _align(first: Tensor, second: Tensor, shift: Tensor) -> tuple[Tensor, Tensor
         required[left] = torch.maximum(_required(a), _required(b))
         transform[left] = found
     return similarity, required, transform
+
+
+def _halved(grey: Tensor) -> Tensor:
+    return F.avg_pool2d(grey[:, None], 2)[:, 0]
 
 
 def _required(grey: Tensor) -> Tensor:

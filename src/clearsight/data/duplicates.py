@@ -110,7 +110,7 @@ def _workers() -> Generator[ThreadPoolExecutor]:
     """
     import faiss
 
-    before = torch.get_num_threads()
+    before = torch.get_num_threads(), faiss.omp_get_max_threads()
 
     def alone() -> None:
         torch.set_num_threads(1)
@@ -121,8 +121,8 @@ def _workers() -> Generator[ThreadPoolExecutor]:
         with ThreadPoolExecutor(os.cpu_count(), initializer=alone) as pool:
             yield pool
     finally:
-        torch.set_num_threads(before)
-        faiss.omp_set_num_threads(os.cpu_count() or 1)
+        torch.set_num_threads(before[0])
+        faiss.omp_set_num_threads(before[1])
 
 
 # Candidates: int64 [C, 4], of the image, its neighbour, whether it was mirrored, which shift.

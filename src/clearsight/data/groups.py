@@ -57,11 +57,10 @@ def find_near(images: ImageSet, progress: Progress = SILENT) -> Near:
     from clearsight.data.duplicates import near_duplicates
 
     found = near_duplicates(images.images, np.arange(len(images)), exact_groups(images), progress)
+    near = Near(found.pairs, found.similarity, found.uniform, found.note)
     if len(images) >= _FEWEST_CACHED:
-        arrays = {"pairs": found.pairs, "similarity": found.similarity}
-        about = {"uniform": np.array(found.uniform), "note": np.array(found.note or "")}
-        _write(entry, arrays | about)
-    return Near(found.pairs, found.similarity, found.uniform, found.note)
+        _write(entry, near)
+    return near
 
 
 def near_training(
@@ -103,10 +102,16 @@ def _read(entry: Path) -> Near | None:
     return Near(pairs, similarity, uniform, note)
 
 
-def _write(entry: Path, arrays: dict[str, np.ndarray]) -> None:
-    size = sum(array.nbytes for array in arrays.values()) + 2_000
+def _write(entry: Path, near: Near) -> None:
+    size = near.pairs.nbytes + near.similarity.nbytes + 2_000
     # Without a cache they are searched again: that takes time, and nothing else.
     with suppress(FileError, OSError):
         if make_room([entry], size, _DISK):
             with replacing(entry / "pairs.npz") as path, path.open("wb") as file:
-                np.savez(file, **arrays)
+                np.savez(
+                    file,
+                    pairs=near.pairs,
+                    similarity=near.similarity,
+                    uniform=np.array(near.uniform),
+                    note=np.array(near.note or ""),
+                )
