@@ -41,6 +41,7 @@ _MOST_DISTANT = 0.45  # squared distance of candidates' descriptors
 _NEIGHBOURS = 8
 _CELLS_PROBED = 8
 _FEWEST_INDEXED, _FEWEST_LIMITED = 5_000, 200
+_SMALLEST = 8  # px
 _BLOCK, _COMPARED = 250, 2_000  # images and pairs that a thread works on at a time
 _MOST_CANDIDATES, _ALWAYS_COMPARED = 4, 10_000  # pairs: per image, and of few images
 _UNIFORM_SHARE, _LEAST_CLOSED = 0.1, 0.7
@@ -75,12 +76,13 @@ def near_duplicates(
     """The near duplicates among the images at `positions` (int64 [N]) of `images`.
 
     `images`: uint8 [M, S, S, 3]; `groups`: int [N], equal for exact duplicates, of which only the
-    first is looked at. Pairs are indices into `positions`. Of an image with very many near
+    first is looked at. Pairs are indices into `positions`; images under 8 px have too little detail
+    to have any. Of an image with very many near
     duplicates not all pairs are found, but it is connected with them.
     """
     _, first = np.unique(groups, return_index=True)
     first = np.sort(first)
-    if len(first) < 2:
+    if len(first) < 2 or images.shape[1] < _SMALLEST:
         return _none()
     with _workers() as workers:
         grey = thumbnails(images, positions[first])
