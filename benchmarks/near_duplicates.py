@@ -5,8 +5,8 @@ grows.
 
 - recall: edited copies of CIFAR-10 images are planted among its 60,000, one copy of each image, and
   the share of copies found is counted. The images are divided into two halves with a seed: the
-  thresholds of `data/alignment.py` were chosen on copies of the first (`--half first`), the
-  recorded numbers are of the second.
+  thresholds of `data/alignment.py` were last chosen on copies of the first (`--half first`), the
+  recorded numbers are of the second; earlier trials of the method used images of both.
 - time: of the search among the 60,000 images themselves, in seconds of CPU and by the clock
 - growth: seconds of CPU and peak memory on subsets, and on more images than CIFAR-10 has: the
   others are crops of its images, mirrored by turns, that overlap by 60 % at most
