@@ -79,6 +79,11 @@ class Run:
         return self.path / "evaluation.json"
 
     @property
+    def slices(self) -> Path:
+        """The accuracy on each kind of images."""
+        return self.path / "slices.json"
+
+    @property
     def predictions(self) -> Path:
         return self.path / "predictions.parquet"
 

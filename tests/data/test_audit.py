@@ -159,8 +159,8 @@ def test_cifar10_has_near_duplicates_across_train_and_test() -> None:
 
     started = time.process_time()
     report = audit(images)
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 40
     across = report.to_dict()["near_duplicates"]["parts"]["train–test"]["images"]
-    # Barz and Denzler 2020 list 286, shifted and very similar ones among them.
-    assert 200 <= across <= 286
+    # Barz and Denzler 2020 list 286; mirrored and small changes of view count here as well.
+    assert 400 <= across <= 490
     assert report.exact == ()

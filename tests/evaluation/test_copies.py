@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from clearsight.evaluation.copies import copies_sentence, without_copies
+from clearsight.evaluation.copies import (
+    copies_sentence,
+    near_sentence,
+    without_copies,
+    without_near_duplicates,
+)
 
 
 def test_accuracy_without_copies() -> None:
@@ -33,3 +38,24 @@ def test_the_sentence() -> None:
         "1 of 4 test images is a copy of a training image, so the accuracy says nothing about new "
         "images"
     )
+
+
+def test_accuracy_without_near_duplicates() -> None:
+    right = np.array([True, True, True, False])
+    result = without_near_duplicates(right, np.array([0, 1]))
+    assert result["near_duplicates"] == 2
+    assert result["accuracy_without_near_duplicates"]["value"] == 0.5
+    assert result["accuracy_without_near_duplicates"]["n"] == 2
+
+
+def test_the_sentence_of_near_duplicates() -> None:
+    head = {"n": 4, "split": "test"}
+    accuracy = {"value": 0.5, "low": 0.0945, "high": 0.9055, "n": 2}
+    near = {"near_duplicates": 2, "accuracy_without_near_duplicates": accuracy}
+    assert near_sentence(head) is None
+    assert near_sentence(head | near) == (
+        "2 of 4 test images have a near duplicate among the training images; without them the "
+        "accuracy is 50.00 % (95 % interval 9.45 to 90.55 %, n = 2)"
+    )
+    # Where all of them are exact copies, the other sentence has said it.
+    assert near_sentence(head | near | {"copies": 2}) is None

@@ -372,6 +372,10 @@ def test_test_images_that_are_training_images_are_said(
     evaluation = read_json(run.evaluation)
     assert evaluation["copies"] == 3
     assert evaluation["accuracy_without_copies"]["n"] == 9
+    assert evaluation["near_duplicates"] >= 3, "copies count among them"
+    slices = read_json(run.slices)
+    assert slices["n"] == 12
+    assert sum(row["n"] for row in slices["slices"] if row["property"] == "near duplicates") == 12
     sentence = "3 of 12 test images are copies of training images; without them the accuracy is"
     assert sentence in run.report.read_text("utf-8")
     card = (export(run) / "MODEL_CARD.md").read_text("utf-8")

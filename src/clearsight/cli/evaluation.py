@@ -62,7 +62,7 @@ def evaluate(
     if "own" in evaluation:
         show_other_data(evaluation, as_json=as_json)
     else:
-        show_evaluation(evaluation, as_json=as_json)
+        show_evaluation(evaluation, Run(run), as_json=as_json)
 
 
 def show_corruptions(result: Mapping[str, Any], *, as_json: bool) -> None:

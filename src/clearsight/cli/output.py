@@ -121,7 +121,8 @@ def show_trained(runs: "Sequence[Run]", *, as_json: bool) -> None:
         show_json({"runs": rows, "accuracy": over_seeds})
         return
     for run, evaluation in zip(runs, evaluations, strict=True):
-        show_text([*evaluation_lines(evaluation), f"run {run.path}", f"report {run.report}"])
+        lines = evaluation_lines(evaluation, run)
+        show_text([*lines, f"run {run.path}", f"report {run.report}"])
     if len(runs) > 1:
         show_text(
             [
@@ -140,7 +141,7 @@ def show_demo(run: "Run") -> None:
     show_text(
         [
             "",
-            *evaluation_lines(read_json(run.evaluation)),
+            *evaluation_lines(read_json(run.evaluation), run),
             "",
             f"report   {run.report}  (open it in a browser)",
             f"figures  {run.figures}",
@@ -163,19 +164,22 @@ def show_audit(report: "AuditReport", *, as_json: bool) -> int:
     return say_unusable(len(report.corrupt))
 
 
-def show_evaluation(evaluation: Mapping[str, Any], *, as_json: bool) -> None:
+def show_evaluation(evaluation: Mapping[str, Any], run: "Run", *, as_json: bool) -> None:
     """The content of `evaluation.json`."""
     if as_json:
         show_json(evaluation)
     else:
-        show_text(evaluation_lines(evaluation))
+        show_text(evaluation_lines(evaluation, run))
 
 
-def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
-    """Accuracy with its interval and n, target, averages, phases, most frequent confusions."""
-    from clearsight.evaluation.copies import copies_sentence
+def evaluation_lines(evaluation: Mapping[str, Any], run: "Run | None" = None) -> list[str]:
+    """Accuracy with its interval and n, target, averages, phases, most frequent confusions, and
+    the worst slice of the run where it is of the same predictions."""
+    from clearsight.evaluation.copies import copies_sentence, near_sentence
     from clearsight.evaluation.corrections import corrections_sentence
+    from clearsight.evaluation.slices import slices_sentence
     from clearsight.evaluation.verdict import calibration_sentence, target_verdict
+    from clearsight.files import read_json
 
     accuracy, tta = evaluation["accuracy"], evaluation["tta"]
     views = "" if tta == "none" else f", test-time augmentation {tta}"
@@ -193,6 +197,8 @@ def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
         lines.append(f"warning: {copies}")
     if corrections := corrections_sentence(evaluation):
         lines.append(f"note: {corrections}")
+    if near := near_sentence(evaluation):
+        lines.append(near)
     if verdict := target_verdict(evaluation):
         lines.append(f"target {percent(evaluation['target'])} {verdict.sentence}")
     macro = evaluation["macro"]
@@ -210,6 +216,8 @@ def evaluation_lines(evaluation: Mapping[str, Any]) -> list[str]:
     pairs = [f"{p['true']} as {p['predicted']} {p['count']}×" for p in evaluation["pairs"][:5]]
     if pairs:
         lines.append(f"most frequent confusions: {', '.join(pairs)}")
+    if run and run.slices.is_file() and read_json(run.evaluation)["tta"] == tta:
+        lines.append(slices_sentence(read_json(run.slices)))
     return lines
 
 

@@ -35,6 +35,11 @@ class DataConfig:
         0.1, "fraction split off for testing where the source has no test set", low=0.0, high=0.9
     )
     seed: int = setting(42, "seed of subset and split", low=0, high=SEED)
+    group: Literal["auto", "near", "exact"] = setting(
+        "auto",
+        "which duplicates stay on one side of a split made here: exact ones, or near ones too; "
+        "auto: near where a test set is split off, exact where the data set brings one",
+    )
     balance: Literal["none", "loss", "sampling"] = setting(
         "none", "for uneven classes: weight the loss, or draw classes equally often"
     )

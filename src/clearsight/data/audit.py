@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from clearsight.data.duplicates import near_duplicates
+from clearsight.data.groups import exact_groups, find_near, first_of_pairs
 from clearsight.data.images import ImageSet
 from clearsight.data.names import PARTS
 from clearsight.data.splits import Split
+from clearsight.progress import SILENT, Progress
 
 SHOWN_PAIRS = 100
 
@@ -21,7 +22,7 @@ class Pair:
     """Two images that are the same, or nearly; that of the earlier part comes first.
 
     `positions` in the `ImageSet`, their `ids`, `parts` and `labels`; `similarity` is 1 for exact
-    duplicates, else as in `duplicates.near_duplicates`.
+    duplicates, else as in `alignment.align`.
     """
 
     positions: tuple[int, int]
@@ -123,6 +124,7 @@ def audit(
     *,
     corrupt: tuple[str, ...] = (),
     unsplit: str | None = None,
+    progress: Progress = SILENT,
 ) -> AuditReport:
     """Counts classes, and finds exact and near duplicates within and across parts.
 
@@ -132,14 +134,20 @@ def audit(
     """
     indices, parts = _indices(images, split)
     labels = images.labels[indices]
-    groups = _groups(images.ids[indices])
+    groups = exact_groups(images)
     exact = [
-        _pair(images, indices, parts, a, b, 1.0) for a, b in _exact_pairs(groups, parts.tolist())
+        _pair(images, indices, parts, a, b, 1.0)
+        for a, b in _exact_pairs(groups[indices], parts.tolist())
     ]
-    positions, similarity, note = near_duplicates(images.images, indices, groups)
+    found = find_near(images, progress)
     near = [
-        _pair(images, indices, parts, int(a), int(b), float(s))
-        for (a, b), s in zip(positions, similarity, strict=True)
+        _pair(images, indices, parts, min(a, b), max(a, b), s)
+        for (a, b), s in zip(
+            first_of_pairs(found.pairs, groups, indices).tolist(),
+            found.similarity.tolist(),
+            strict=True,
+        )
+        if min(a, b) >= 0
     ]
     return AuditReport(
         name=images.name,
@@ -158,7 +166,7 @@ def audit(
             *([] if unsplit is None else [f"it can't be split for training: {unsplit}"]),
             *([] if split is None else split.notes),
             *images.notes,
-            *([] if note is None else [note]),
+            *([] if found.note is None else [found.note]),
         ),
     )
 
@@ -207,11 +215,6 @@ def _indices(images: ImageSet, split: Split | None) -> tuple[np.ndarray, np.ndar
     indices = [getattr(split, part) for part in PARTS]
     names = [np.full(len(found), part) for part, found in zip(PARTS, indices, strict=True)]
     return np.concatenate(indices), np.concatenate(names)
-
-
-def _groups(ids: np.ndarray) -> np.ndarray:
-    """int64 [M], equal where the pixels are: ids without their `-2`."""
-    return np.unique(ids.astype("S64"), return_inverse=True)[1]
 
 
 def _exact_pairs(groups: np.ndarray, parts: list[str]) -> Iterator[tuple[int, int]]:

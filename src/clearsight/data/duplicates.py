@@ -1,155 +1,298 @@
 """Near duplicates: versions of the same photograph, as opposed to similar photographs.
 
-Every image gets a perceptual hash: its grey values averaged to 8 × 8, without mean and contrast,
-kept as 64 numbers rather than 64 bits, because bits are too coarse at 32 px. Pairs whose hashes
-agree are compared at 32 × 32 by their edges: the lesser of the correlations of the horizontal and
-of the vertical grey differences, over the whole image and over its centre. Similar photographs
-share a rough layout, a horizon or a frame, but not all of these; recompressed, recoloured,
-retouched or brightened versions of one photograph do. Mirrored, rotated or shifted versions are not
-found.
+Found are copies that were mirrored, shifted, cropped, padded, rescaled, recompressed, recoloured,
+made grey or slightly turned. For every image the images with the closest descriptors
+(`data.descriptors`) are looked up in an index; the candidates are laid onto each other pixel by
+pixel (`data.alignment`), and those whose details agree are near duplicates. The index compares an
+image with the √n cells' centres and with the images in the nearest of them, so time grows with
+n^1.5.
 
-The thresholds were set by eye on CIFAR-10's 60,000 images. Of the pairs whose edges agree to
-0.5–0.6 every third is false; from 0.6 up, about five of the 223 test images found have a partner in
-the training set that is another photograph. Comparing the centre removes images with equal frames:
-all 17 pairs whose labels differ, and 19 of the other 1,076. Barz and Denzler 2020 (ciFAIR), who
-searched by hand and also count shifted and very similar images, list 286 test images.
+`benchmarks/near_duplicates.py` measures recall on planted copies, and draws the pairs found.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+import torch
+from torch import Tensor
 
-HASH_SIDE = 8
-EDGE_SIDE = 32
-HASH_THRESHOLD = 0.9
-EDGE_THRESHOLD = 0.6
-CENTRE = slice(6, -6)
-CENTRE_THRESHOLD = 0.4
+from clearsight.data.alignment import align
+from clearsight.data.descriptors import (
+    LENGTH,
+    SHIFTS,
+    Projection,
+    edges,
+    fit_projection,
+    mirrored,
+    pooled,
+    thumbnails,
+)
+from clearsight.progress import SILENT, Progress
 
-# Scans of digits are alike by nature: where more than this share of all pairs agrees in its hash,
-# rough likeness proves nothing, and only near identity counts.
-UNIFORM_SHARE = 1e-3
 UNIFORM_THRESHOLD = 0.97
+"""Where images are alike by nature, rough likeness proves nothing."""
 
-MOST_CANDIDATES = 2_000_000
+_MOST_DISTANT = 0.45  # squared distance of candidates' descriptors
+_NEIGHBOURS = 8
+_CELLS_PROBED = 8
+_FEWEST_INDEXED, _FEWEST_LIMITED = 5_000, 200
+_SMALLEST = 8  # px
+_BLOCK, _COMPARED = 250, 2_000  # images and pairs that a thread works on at a time
+_MOST_CANDIDATES, _ALWAYS_COMPARED = 4, 10_000  # pairs: per image, and of few images
+_UNIFORM_SHARE, _LEAST_CLOSED = 0.1, 0.7
+_FEWEST_PATHS, _MOST_PATHS = 30, 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearDuplicates:
+    """Pairs of near duplicates among N images.
+
+    - `pairs`: int64 [P, 2], the lower first, in ascending order
+    - `similarity`: float32 [P], 0–1
+    - `mirrored`: bool [P], whether one is mirrored
+    - `transform`: float32 [P, 3, 3], from the first image, mirrored where they are, to the second:
+      places from -1 to 1
+    - `uniform`: whether so many of the images are alike by nature, as scans of digits are, that
+      only pairs that are nearly identical count
+    - `note`: a sentence where that is so, or the search was cut short
+    """
+
+    pairs: np.ndarray
+    similarity: np.ndarray
+    mirrored: np.ndarray
+    transform: np.ndarray
+    uniform: bool = False
+    note: str | None = None
 
 
 def near_duplicates(
-    images: np.ndarray, positions: np.ndarray, groups: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, str | None]:
-    """Pairs of near duplicates: (pairs int64 [P, 2], similarity float32 [P] in 0–1, note).
+    images: np.ndarray, positions: np.ndarray, groups: np.ndarray, progress: Progress = SILENT
+) -> NearDuplicates:
+    """The near duplicates among the images at `positions` (int64 [N]) of `images`.
 
-    `images`: uint8 [M, S, S, 3], of which those at `positions` (int64 [N]) are looked at; `groups`:
-    int [N], equal for exact duplicates, whose pairs are left out. Pairs are indices into
-    `positions`, the lower first. The note says so where the data set called for another threshold,
-    or the search was stopped at `MOST_CANDIDATES`.
+    `images`: uint8 [M, S, S, 3]; `groups`: int [N], equal for exact duplicates, of which only the
+    first is looked at. Pairs are indices into `positions`; images under 8 px have too little detail
+    to have any. Of an image with very many near
+    duplicates not all pairs are found, but it is connected with them.
     """
-    # The products are too small to share: with two busy cores the threads would mostly wait.
-    with threadpool_limits(1, user_api="blas"):
-        return _search(*_hash(images, positions), groups)
+    _, first = np.unique(groups, return_index=True)
+    first = np.sort(first)
+    if len(first) < 2 or images.shape[1] < _SMALLEST:
+        return _none()
+    with _workers() as workers:
+        grey = thumbnails(images, positions[first])
+        candidates, cut = _candidates(grey, workers, progress)
+        found = _verified(grey, candidates, workers, progress)
+        found = _without_lookalikes(grey, found)
+    return replace(found, pairs=first[found.pairs], note=found.note or cut)
 
 
-def _search(
-    grey: np.ndarray, hashes: np.ndarray, groups: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, str | None]:
-    hash_threshold, edge_threshold, note = HASH_THRESHOLD, EDGE_THRESHOLD, None
-    if _share_alike(hashes) > UNIFORM_SHARE:
-        hash_threshold = edge_threshold = UNIFORM_THRESHOLD
-        note = (
-            "the images are so alike that only pairs that agree to "
-            f"{UNIFORM_THRESHOLD:.0%} count as near duplicates"
-        )
-    found = [(np.empty((0, 2), np.int64), np.empty(0, np.float32))]
-    candidates = 0
-    for block in _alike(hashes, hash_threshold):
-        pairs = block[groups[block[:, 0]] != groups[block[:, 1]]]
-        candidates += len(pairs)
-        if candidates > MOST_CANDIDATES:
-            note = (
-                f"the search for near duplicates stopped after {MOST_CANDIDATES:,} pairs that "
-                "look alike; there are more than those reported"
-            )
-            break
-        similarity = _edge_similarity(grey, pairs)
-        alike = similarity >= edge_threshold
-        pairs, similarity = pairs[alike], similarity[alike]
-        same = _edge_similarity(grey[:, CENTRE, CENTRE], pairs) >= CENTRE_THRESHOLD
-        found.append((pairs[same], similarity[same]))
-    return np.concatenate([p for p, _ in found]), np.concatenate([s for _, s in found]), note
+def connected(count: int, pairs: np.ndarray) -> np.ndarray:
+    """int64 [count]: for each image the lowest index it is connected with by `pairs` [P, 2]."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), (count, count))
+    _, component = connected_components(links, directed=False)
+    lowest = np.full(count, count, np.int64)
+    np.minimum.at(lowest, component, np.arange(count))
+    return lowest[component]
 
 
-def _hash(images: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(grey uint8 [N, 32, 32], hashes float32 [N, 64] of unit length)."""
-    n, side = len(positions), images.shape[1]
-    luma = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
-    average = _averaging(side, EDGE_SIDE)
-    cell = EDGE_SIDE // HASH_SIDE
-    grey = np.empty((n, EDGE_SIDE, EDGE_SIDE), np.uint8)
-    hashes = np.empty((n, HASH_SIDE**2), np.float32)
-    for start in range(0, n, 1000):
-        block = slice(start, start + 1000)
-        values = images[positions[block]].astype(np.float32).reshape(-1, 3) @ luma
-        values = values.reshape(-1, side, side)
-        if side != EDGE_SIDE:
-            values = average @ values @ average.T
-        grey[block] = values.round()
-        cells = values.reshape(-1, HASH_SIDE, cell, HASH_SIDE, cell).sum(4).sum(2)
-        hashes[block] = cells.reshape(len(values), -1) / cell**2
-    hashes -= hashes.mean(1, keepdims=True)
-    # A flat image has no layout: its hash stays near zero, and agrees with none.
-    hashes /= np.maximum(np.linalg.norm(hashes, axis=1, keepdims=True), 1.0)
-    return grey, hashes
+@contextmanager
+def _workers() -> Generator[ThreadPoolExecutor]:
+    """A thread per core, each of which computes alone.
 
-
-def _averaging(side: int, cells: int) -> np.ndarray:
-    """float32 [cells, side]: the matrix that averages `side` pixels into `cells` by their area."""
-    edges = np.arange(cells + 1) * side / cells
-    pixels = np.arange(side)
-    low = np.maximum(edges[:-1, None], pixels)
-    high = np.minimum(edges[1:, None], pixels + 1)
-    return (np.clip(high - low, 0, None) * cells / side).astype(np.float32)
-
-
-def _share_alike(hashes: np.ndarray) -> float:
-    """Share of all pairs whose hashes agree, from at most 2,000 evenly spaced images."""
-    sample = hashes[:: max(1, len(hashes) // 2000)]
-    n = len(sample)
-    alike = int((sample @ sample.T > HASH_THRESHOLD).sum())
-    # Of fewer than a hundred images, one pair of duplicates would be more than the share.
-    return (alike - n) / (n * (n - 1)) if n >= 100 else 0.0
-
-
-def _alike(hashes: np.ndarray, threshold: float) -> Iterator[np.ndarray]:
-    """Blocks of pairs (int64 [P, 2]) whose hashes have a cosine above `threshold`.
-
-    All pairs are compared; blocks that fit the processor's cache make that 3 s of one core for
-    60,000 images.
+    The arrays are too small to share: threads of OpenMP would mostly wait for each other.
     """
-    n = len(hashes)
-    transposed = np.ascontiguousarray(hashes.T)
-    for row in range(0, n, 512):
-        for column in range(row, n, 2048):
-            cosine = hashes[row : row + 512] @ transposed[:, column : column + 2048]
-            first, second = np.divmod(np.flatnonzero(cosine > threshold), cosine.shape[1])
-            pairs = np.stack([first + row, second + column], axis=1)
-            yield pairs[pairs[:, 0] < pairs[:, 1]]
+    import faiss
+
+    before = torch.get_num_threads(), faiss.omp_get_max_threads()
+
+    def alone() -> None:
+        torch.set_num_threads(1)
+        faiss.omp_set_num_threads(1)
+
+    alone()
+    try:
+        with ThreadPoolExecutor(os.cpu_count(), initializer=alone) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before[0])
+        faiss.omp_set_num_threads(before[1])
 
 
-def _edge_similarity(grey: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """float32 [P]: correlation of the edges, the lesser of horizontal and vertical."""
-    similarity = np.empty(len(pairs), np.float32)
-    for start in range(0, len(pairs), 2000):
-        block = pairs[start : start + 2000]
-        a, b = grey[block[:, 0]].astype(np.float32), grey[block[:, 1]].astype(np.float32)
-        across = _correlation(a[:, :, 2:] - a[:, :, :-2], b[:, :, 2:] - b[:, :, :-2])
-        down = _correlation(a[:, 2:] - a[:, :-2], b[:, 2:] - b[:, :-2])
-        similarity[start : start + 2000] = np.minimum(across, down)
-    return similarity
+# Candidates: int64 [C, 4], of the image, its neighbour, whether it was mirrored, which shift.
 
 
-def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """float32 [P]: cosine of each pair of maps, 0 where one is empty."""
-    a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return np.einsum("ij,ij->i", a, b) / np.maximum(lengths, 1e-6)
+def _candidates(
+    grey: np.ndarray, workers: ThreadPoolExecutor, progress: Progress
+) -> tuple[np.ndarray, str | None]:
+    import faiss
+
+    projection = fit_projection(grey)
+    n = len(grey)
+
+    def describe(start: int) -> np.ndarray:
+        return projection(pooled(edges(_block(grey, start))))
+
+    descriptors = np.concatenate(list(workers.map(describe, range(0, n, _BLOCK))))
+    if n < _FEWEST_INDEXED:
+        index = faiss.IndexFlatL2(LENGTH)
+    else:
+        index = faiss.IndexIVFFlat(faiss.IndexFlatL2(LENGTH), LENGTH, round(n**0.5))
+        index.cp.niter, index.cp.max_points_per_centroid, index.cp.seed = 8, 64, 0
+        index.nprobe = _CELLS_PROBED
+        index.train(descriptors)
+    index.add(descriptors)
+
+    def look_up(start: int) -> tuple[np.ndarray, np.ndarray]:
+        return _neighbours(index, projection, _block(grey, start), start)
+
+    found, distances = [], []
+    with progress.task("looking for near duplicates", n, unit="images") as advance:
+        for rows, distance in workers.map(look_up, range(0, n, _BLOCK)):
+            found.append(rows)
+            distances.append(distance)
+            advance(min(_BLOCK, n))
+    return _closest(np.concatenate(found), np.concatenate(distances), n)
+
+
+def _neighbours(
+    index: Any, projection: Projection, block: Tensor, start: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(candidates of the block's images, their squared distances float32)."""
+    # Few images are no ground to say what is far.
+    limit = _MOST_DISTANT if index.ntotal >= _FEWEST_LIMITED else np.inf
+    maps = edges(block)
+    rows, distances = [], []
+    for s, shift in enumerate(SHIFTS):
+        features = pooled(maps, shift)
+        for is_mirrored in (0, 1):
+            queries = projection(mirrored(features) if is_mirrored else features)
+            distance, neighbour = index.search(queries, _NEIGHBOURS + 1)
+            own = np.arange(start, start + len(block))[:, None]
+            keep = (neighbour >= 0) & (neighbour != own) & (distance < limit)
+            image, column = np.nonzero(keep)
+            row = np.empty((len(image), 4), np.int64)
+            row[:, 0], row[:, 1] = image + start, neighbour[image, column]
+            row[:, 2], row[:, 3] = is_mirrored, s
+            rows.append(row)
+            distances.append(distance[keep])
+    return np.concatenate(rows), np.concatenate(distances)
+
+
+def _closest(rows: np.ndarray, distances: np.ndarray, n: int) -> tuple[np.ndarray, str | None]:
+    """The closest candidate of each pair, and of those as many as will be compared."""
+    low, high = rows[:, :2].min(1), rows[:, :2].max(1)
+    key = (low * n + high) * 2 + rows[:, 2]
+    order = np.lexsort((distances, key))
+    once = order[np.append(True, key[order][1:] != key[order][:-1])[: len(order)]]
+    most = max(_MOST_CANDIDATES * n, _ALWAYS_COMPARED)
+    if len(once) <= most:
+        return rows[once], None
+    closest = np.argsort(distances[once], kind="stable")[:most]
+    return rows[once[np.sort(closest)]], (
+        f"so many images look alike that only the {most:,} closest pairs were compared for near "
+        "duplicates; there may be more than those reported"
+    )
+
+
+def _verified(
+    grey: np.ndarray, candidates: np.ndarray, workers: ThreadPoolExecutor, progress: Progress
+) -> NearDuplicates:
+    """Those of the candidates that are near duplicates."""
+
+    def compare(start: int) -> NearDuplicates:
+        return _compared(grey, candidates[start : start + _COMPARED])
+
+    found = [_none()]
+    with progress.task("comparing candidates", len(candidates), unit="pairs") as advance:
+        for some in workers.map(compare, range(0, len(candidates), _COMPARED)):
+            found.append(some)
+            advance(_COMPARED)
+    pairs, similarity, is_mirrored, transform = (
+        np.concatenate([getattr(each, name) for each in found])
+        for name in ("pairs", "similarity", "mirrored", "transform")
+    )
+    # A pair may be found as it is and mirrored: an image may be its own mirror image.
+    order = np.lexsort((-similarity, pairs[:, 1], pairs[:, 0]))
+    key = pairs[order]
+    once = order[np.append(True, (key[1:] != key[:-1]).any(1))[: len(order)]]
+    return NearDuplicates(
+        pairs=pairs[once], similarity=similarity[once],
+        mirrored=is_mirrored[once], transform=transform[once],
+    )  # fmt: skip
+
+
+def _compared(grey: np.ndarray, candidates: np.ndarray) -> NearDuplicates:
+    image, neighbour = candidates[:, 0], candidates[:, 1]
+    is_mirrored = candidates[:, 2] == 1
+    a, b = (torch.from_numpy(grey[which]).float() for which in (image, neighbour))
+    a[torch.from_numpy(is_mirrored)] = a[torch.from_numpy(is_mirrored)].flip(2)
+    shift = -torch.tensor(SHIFTS)[candidates[:, 3]]
+    shift[torch.from_numpy(is_mirrored), 0] *= -1
+    aligned = align(a, b, shift, torch.from_numpy(is_mirrored))
+    keep = (aligned.similarity >= aligned.required).numpy()
+    pairs, transform = candidates[keep, :2], aligned.transform[torch.from_numpy(keep)]
+    swap = pairs[:, 0] > pairs[:, 1]
+    if swap.any():
+        flip = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
+        back = torch.linalg.inv(transform[torch.from_numpy(swap)])
+        flipped = flip @ back @ flip
+        both = torch.from_numpy(is_mirrored[keep][swap])[:, None, None]
+        transform[torch.from_numpy(swap)] = torch.where(both, flipped, back)
+    return NearDuplicates(
+        pairs=np.sort(pairs, axis=1), similarity=aligned.similarity.numpy()[keep],
+        mirrored=is_mirrored[keep], transform=transform.numpy(),
+    )  # fmt: skip
+
+
+def _without_lookalikes(grey: np.ndarray, found: NearDuplicates) -> NearDuplicates:
+    """The pairs, without the merely alike where the images are alike by nature."""
+    many = len(np.unique(found.pairs)) > _UNIFORM_SHARE * len(grey)
+    if not many or _closed(grey, found.pairs) >= _LEAST_CLOSED:
+        return found
+    keep = found.similarity >= UNIFORM_THRESHOLD
+    return NearDuplicates(
+        pairs=found.pairs[keep], similarity=found.similarity[keep],
+        mirrored=found.mirrored[keep], transform=found.transform[keep], uniform=True,
+        note="the images are so alike by nature that only pairs that agree to "
+        f"{UNIFORM_THRESHOLD:.0%} count as near duplicates",
+    )  # fmt: skip
+
+
+def _closed(grey: np.ndarray, pairs: np.ndarray) -> float:
+    """The share of two images with a near duplicate in common that are near duplicates as well.
+
+    Versions of one photograph are versions of each other; scans of digits form chains. 1 where too
+    few images have two near duplicates.
+    """
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    both = both[np.random.default_rng(0).permutation(len(both))]
+    both = both[np.argsort(both[:, 0], kind="stable")]
+    beside = np.flatnonzero(both[1:, 0] == both[:-1, 0])
+    paths = np.stack([both[beside, 1], both[beside + 1, 1]], axis=1)
+    if len(paths) < _FEWEST_PATHS:
+        return 1.0
+    paths = paths[:: -(-len(paths) // _MOST_PATHS)]
+    rows = np.pad(paths.repeat(2, axis=0), ((0, 0), (0, 2)))
+    rows[1::2, 2] = 1
+    agree = np.unique(_compared(grey, rows).pairs, axis=0)
+    return len(agree) / len(np.unique(np.sort(paths, axis=1), axis=0))
+
+
+def _block(grey: np.ndarray, start: int) -> Tensor:
+    return torch.from_numpy(grey[start : start + _BLOCK]).float()
+
+
+def _none() -> NearDuplicates:
+    return NearDuplicates(
+        pairs=np.empty((0, 2), np.int64), similarity=np.empty(0, np.float32),
+        mirrored=np.empty(0, bool), transform=np.empty((0, 3, 3), np.float32),
+    )  # fmt: skip

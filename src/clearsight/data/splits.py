@@ -2,7 +2,7 @@
 
 A split depends on ids, labels and seed only: files renamed, reordered or stored in another format
 give the same one. Every image has a rank, the SHA-256 of seed and content; a part takes the lowest
-ranks of each class.
+ranks of each class. Where near duplicates are kept together, the split depends on the pixels too.
 """
 
 import hashlib
@@ -16,12 +16,15 @@ from typing import Any
 import numpy as np
 
 from clearsight.config.schema import DataConfig
+from clearsight.data.groups import exact_groups, find_near, near_groups
 from clearsight.data.images import ImageSet, fitted_ids
 from clearsight.data.manifests import check_manifest
 from clearsight.data.names import PARTS, listed
 from clearsight.errors import ConfigError, DataError
+from clearsight.progress import SILENT, Progress
 
 _FORMAT = 2
+NEAR_TOGETHER = ", near duplicates kept together"
 _FITTED_IDS_FORMAT = 1  # hashed the pixels after fitting; still read
 
 
@@ -30,7 +33,8 @@ class Split:
     """Indices into an `ImageSet`: int64 arrays, disjoint, each ordered by rank.
 
     `sources` says of each part, in a phrase, whether it was given or how it was made; `notes` name
-    the classes that some part has no images of, a sentence each.
+    the classes that some part has no images of, and tell of near duplicates kept together, a
+    sentence each.
     """
 
     train: np.ndarray
@@ -40,7 +44,7 @@ class Split:
     notes: tuple[str, ...] = ()
 
 
-def split(images: ImageSet, config: DataConfig) -> Split:
+def split(images: ImageSet, config: DataConfig, progress: Progress = SILENT) -> Split:
     """Parts of `images` as `config` asks; those that the source gives are respected.
 
     The training side is what the source puts into neither validation nor test.
@@ -53,8 +57,9 @@ def split(images: ImageSet, config: DataConfig) -> Split:
 
     Every class has its share of each, by largest remainders, and at least one image; a class with
     fewer different images than there are parts to make stays in train, and `Split.notes` names it.
-    Exact duplicates stay on one side of a split made here; where they stand in the way, a part is
-    smaller by as many.
+    Duplicates stay on one side of a split made here, exact or near ones as `group` says; where they
+    stand in the way, a part is smaller by as many. Those that the source puts on either side of its
+    own split are left there.
 
     Corrected labels move no image: parts are drawn by the labels that the source gives.
 
@@ -62,33 +67,35 @@ def split(images: ImageSet, config: DataConfig) -> Split:
     `ConfigError` where there would be neither validation nor test.
     """
     corrected, images = images, images.uncorrected()
-    ranked = _ranked(images, config.seed)
+    given = {part: bool((images.parts == part).any()) for part in PARTS}
+    make_test = not given["test"] and config.test > 0
+    make_validation = not given["validation"] and config.validation > 0
+    groups, told = _groups(images, config, make_test, make_validation, progress)
+    ranked = _ranked(images, groups, config.seed)
     parts = images.parts[ranked]
     validation, test = ranked[parts == "validation"], ranked[parts == "test"]
     train = ranked[(parts != "validation") & (parts != "test")]
-    pool, how = len(train), f"stratified, seed {config.seed}"
+    pool, how = len(train), f"stratified, seed {config.seed}" + NEAR_TOGETHER * bool(told)
     sources = {
-        "train": "given" if (parts == "train").any() else "what is left",
-        "validation": "given" if len(validation) else "none",
-        "test": "given" if len(test) else "none",
+        "train": "given" if given["train"] else "what is left",
+        "validation": "given" if given["validation"] else "none",
+        "test": "given" if given["test"] else "none",
     }
     if not len(train):
         raise DataError(
             f"{images.name}: all of its images are given for validation or test; "
             "add a part called train"
         )
-    make_test = not len(test) and config.test > 0
-    make_validation = not len(validation) and config.validation > 0
     if not (len(test) or len(validation) or make_test or make_validation):
         raise ConfigError(
             f"data.validation and data.test: found 0 for both, and {images.name} has neither part "
             "of its own, so nothing could be measured; set one of them above 0"
         )
     made = make_test + make_validation
-    large = _different(images, train) > made
+    large = _different(images, groups, train) > made
     if make_test:
         total = round(config.test * len(images))
-        test, train = _split_off(images, train, total, large, "test", reserve=made)
+        test, train = _split_off(images, groups, train, total, large, "test", reserve=made)
         sources["test"] = f"split off: {config.test:g} of all {len(images):,} images, {how}"
     if config.subset is not None:
         drawn = _subset(images, train, config.subset)
@@ -96,13 +103,13 @@ def split(images: ImageSet, config: DataConfig) -> Split:
         train, pool = drawn, len(drawn)
     if make_validation:
         total = round(config.validation * pool)
-        validation, train = _split_off(images, train, total, large, "validation", reserve=1)
+        validation, train = _split_off(images, groups, train, total, large, "validation", reserve=1)
         sources["validation"] = (
             f"split off: {config.validation:g} of {pool:,} training-side images, {how}"
         )
     result = Split(train=train, validation=validation, test=test, sources=sources)
     _check_train(corrected, result)
-    return replace(result, notes=_notes(corrected, result))
+    return replace(result, notes=(*_notes(corrected, result), *told))
 
 
 def copies_of_training(images: ImageSet, train: np.ndarray, part: np.ndarray) -> np.ndarray:
@@ -224,23 +231,57 @@ def _manifest(
     return {**content, "hash": _hash(content)}
 
 
-def _ranked(images: ImageSet, seed: int) -> np.ndarray:
-    """All positions by rank; exact duplicates stand side by side, by label."""
+def _groups(
+    images: ImageSet, config: DataConfig, make_test: bool, make_validation: bool, progress: Progress
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(int64 [N], equal for images to keep together; of near duplicates kept so, a sentence)."""
+    exact = exact_groups(images)
+    wanted = config.group == "near" or (config.group == "auto" and make_test)
+    if not (wanted and (make_test or make_validation)):
+        return exact, ()
+    if find_near(images, progress).uniform:
+        return exact, ()
+    near = near_groups(images, progress)
+    sizes = np.bincount(near[np.unique(exact, return_index=True)[1]])
+    together = sizes[sizes > 1]
+    if not len(together):
+        return exact, ()
+    return near, (
+        f"{int(together.sum()):,} images are near duplicates, in {len(together):,} groups that are "
+        "kept on one side of the split each; data.group exact does not",
+    )
+
+
+def _ranked(images: ImageSet, groups: np.ndarray, seed: int) -> np.ndarray:
+    """All positions by rank; the images of a group stand side by side, by label.
+
+    A group has the lowest rank of its images.
+    """
     ranks = np.array(
         [hashlib.sha256(f"{seed} ".encode() + i[:64]).hexdigest() for i in images.ids.tolist()]
     )
-    return np.lexsort((images.ids, images.labels, ranks))
+    descending = np.argsort(ranks, kind="stable")[::-1]
+    lowest = np.empty(int(groups.max(initial=-1)) + 1, np.int64)
+    lowest[groups[descending]] = descending  # the last that is written stays
+    return np.lexsort((images.ids, images.labels, ranks[lowest[groups]]))
 
 
 def _split_off(
-    images: ImageSet, pool: np.ndarray, total: int, large: np.ndarray, part: str, *, reserve: int
+    images: ImageSet,
+    groups: np.ndarray,
+    pool: np.ndarray,
+    total: int,
+    large: np.ndarray,
+    part: str,
+    *,
+    reserve: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(`total` images, the others) of the ranked `pool`, at least one of each `large` class.
 
-    `large`: bool [K], the classes to take from. Of each, `reserve` different images are left.
+    `large`: bool [K], the classes to take from. Of each, images of `reserve` groups are left.
     """
     labels = images.labels[pool]
-    different = _different(images, pool)
+    different = _different(images, groups, pool)
     large = large & (different > reserve)
     if not large.any():
         raise DataError(
@@ -249,11 +290,11 @@ def _split_off(
         )
     counts = np.bincount(labels, minlength=len(large)) * large
     wanted = apportion(min(max(total, int(large.sum())), len(pool)), counts.tolist())
-    contents = images.ids[pool].astype("S64")
-    starts = np.flatnonzero(np.append(True, contents[1:] != contents[:-1])).tolist()
+    member = groups[pool]
+    starts = np.flatnonzero(np.append(True, member[1:] != member[:-1])).tolist()
     taken = np.zeros(len(pool), bool)
     for start, stop in pairwise([*starts, len(pool)]):
-        # Copies of one image, seldom more than one: all of them, or none.
+        # Duplicates of one image, seldom more than one: all of them, or none.
         copies = Counter(labels[start:stop].tolist())
         if all(wanted[k] >= count and different[k] > reserve for k, count in copies.items()):
             taken[start:stop] = True
@@ -263,10 +304,10 @@ def _split_off(
     return pool[taken], pool[~taken]
 
 
-def _different(images: ImageSet, pool: np.ndarray) -> np.ndarray:
-    """int64 [K]: how many different images of each class are in the ranked `pool`."""
-    contents, labels = images.ids[pool].astype("S64"), images.labels[pool]
-    first = np.append(True, (contents[1:] != contents[:-1]) | (labels[1:] != labels[:-1]))
+def _different(images: ImageSet, groups: np.ndarray, pool: np.ndarray) -> np.ndarray:
+    """int64 [K]: how many different images, or groups, of each class are in the ranked `pool`."""
+    member, labels = groups[pool], images.labels[pool]
+    first = np.append(True, (member[1:] != member[:-1]) | (labels[1:] != labels[:-1]))
     return np.bincount(labels[first[: len(labels)]], minlength=len(images.classes))
 
 

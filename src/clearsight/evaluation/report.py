@@ -15,12 +15,13 @@ from PIL import Image
 
 from clearsight.config.tables import flatten
 from clearsight.errors import FileError, first_line, shown
-from clearsight.evaluation.copies import copies_sentence
-from clearsight.evaluation.explorer import page_content
+from clearsight.evaluation.copies import copies_sentence, near_sentence
 from clearsight.evaluation.corrections import corrections_sentence
+from clearsight.evaluation.explorer import page_content
 from clearsight.evaluation.intervals import accuracy_interval
 from clearsight.evaluation.predictions import read_predictions
 from clearsight.evaluation.shift import shift_sentence
+from clearsight.evaluation.slices import SIGNIFICANT, slices_sentence
 from clearsight.evaluation.verdict import calibration_sentence, target_verdict
 from clearsight.figures.save import PHOTOS
 from clearsight.figures.style import DPI
@@ -32,6 +33,7 @@ PAIRS_SHOWN = 15
 CLASSES_SHOWN = 40
 KNOTS_SHOWN = 5
 MISTAKES_SHOWN = 12
+SLICES_SHOWN = 20
 CSS_PX_PER_INCH = 96
 # hue-rotate(180deg) of the CSS filter effects module: rows give R, G, B from R, G, B, 1.
 HUE_ROTATED = (
@@ -83,6 +85,7 @@ _FILES = (
     ("timing.csv", "seconds and images per second per epoch"),
     ("checkpoints/best", "the best weights by validation"),
     ("checkpoints/last", "the last weights, and what --resume needs"),
+    ("slices.json", "the accuracy on each kind of images"),
     ("evaluation.json", "every number of this page's result"),
     ("calibration.json", "the temperature and thresholds from the validation images"),
     ("corruptions.json", "accuracy on corrupted images and JPEG files"),
@@ -145,6 +148,7 @@ def _content(run: Run) -> dict[str, Any]:
         "calibration": calibration_sentence(evaluation) if evaluation else None,
         "copies": copies_sentence(evaluation) if evaluation else None,
         "corrections": corrections_sentence(evaluation) if evaluation else None,
+        "near_duplicates": near_sentence(evaluation) if evaluation else None,
         "strip": _strip(evaluation) if evaluation else None,
         "validation": _best_validation(history, manifest),
         "epochs": len(history),
@@ -155,6 +159,7 @@ def _content(run: Run) -> dict[str, Any]:
         "others": [
             entry | {"sentence": shift_sentence(entry)} for entry in _json(run.other_data) or []
         ],
+        "slices": _slices(_json(run.slices)) if evaluation else None,
         "figures": _figures(run.figures),
         "explorer": page_content(read_json(run.explorer)) if run.explorer.is_file() else None,
         "split": _split(manifest) if manifest else None,
@@ -247,6 +252,26 @@ def _per_class(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     ranked = sorted(rows, key=lambda row: row["f1"])
     half = CLASSES_SHOWN // 2
     return {"rows": [*ranked[:half], *ranked[-half:]], "left_out": len(rows) - CLASSES_SHOWN}
+
+
+def _slices(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The slices to show, by property: of more than 20 of one property the least accurate."""
+    if found is None:
+        return None
+    rows = [row | {"significant": row["p_corrected"] <= SIGNIFICANT} for row in found["slices"]]
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        kinds.setdefault(row["property"], []).append(row)
+    shown = []
+    for some in kinds.values():
+        ranked = sorted(some, key=lambda row: row["accuracy"]["value"])
+        shown += some if len(some) <= SLICES_SHOWN else ranked[:SLICES_SHOWN]
+    sentence = slices_sentence(found)
+    return {
+        "rows": shown,
+        "left_out": len(rows) - len(shown),
+        "sentence": sentence[0].upper() + sentence[1:],
+    }
 
 
 def _figures(folder: Path) -> dict[str, list[dict[str, Any]]]:

@@ -33,10 +33,12 @@ def audit(
     )  # fmt: skip
     parts, unsplit = None, None
     try:
-        parts = split(images, config.data)
+        parts = split(images, config.data, progress)
     except DataError as error:
         unsplit = str(error)
-    report = auditing.audit(images, parts, corrupt=tuple(corrupt), unsplit=unsplit)
+    report = auditing.audit(
+        images, parts, corrupt=tuple(corrupt), unsplit=unsplit, progress=progress
+    )
     if out is not None:
         draw_data(Path(out), images, parts)
         draw_audit(Path(out), images, report)

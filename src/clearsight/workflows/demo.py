@@ -32,8 +32,8 @@ def demo(
     """
     started = time.perf_counter()
     config, images = _data(budget, data_dir, progress)
-    parts = split(images, config.data)
-    report = audit(images, parts)
+    parts = split(images, config.data, progress)
+    report = audit(images, parts, progress=progress)
     for line in report.lines():
         if line not in (*images.notes, *parts.notes):  # training says those
             progress.say(f"audit   {line}")

@@ -61,11 +61,19 @@ def reproduce(
     if data is not None:
         config = replace(config, data=replace(config.data, source=data))
     images = load_data(config, data_dir, progress)
-    if not has_hash(images, split(images, config.data), config.data, recorded.split_hash):
+    # Before near duplicates were kept together, only exact ones were.
+    groupings = (config.data, replace(config.data, group="exact"))
+    made = [
+        data
+        for data in groupings
+        if has_hash(images, split(images, data, progress), data, recorded.split_hash)
+    ]
+    if not made:
         raise DataError(
             f"reproduce {source}: the data here give another split than the recorded "
             f"{recorded.split_hash[:12]}…; name the data it was trained on with --data"
         )
+    config = replace(config, data=made[0])
     run = train(config, out=out, images=images, progress=progress)
     evaluation = read_json(run.evaluation)
     if evaluation["tta"] != recorded.evaluation["tta"]:

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from clearsight.data.groups import near_training
+from clearsight.data.originals import file_properties
 from clearsight.data.splits import copies_of_training
-from clearsight.evaluation.copies import without_copies
+from clearsight.evaluation.copies import without_copies, without_near_duplicates
 from clearsight.evaluation.corrections import with_source_labels
 from clearsight.evaluation.metrics import (
     TTA,
@@ -22,6 +24,7 @@ from clearsight.evaluation.metrics import (
 from clearsight.evaluation.predictions import read_predictions, write_predictions
 from clearsight.evaluation.probabilities import before_and_after, judge_probabilities
 from clearsight.evaluation.report import write_report
+from clearsight.evaluation.slices import evaluate_slices, properties
 from clearsight.explanation.explain import explain_run
 from clearsight.figures.run import draw_augmentation, draw_data, draw_evaluation, draw_training
 from clearsight.files import read_json, write_json
@@ -80,9 +83,9 @@ def draw_inputs(loaded: LoadedRun) -> None:
 
 
 def measure(loaded: LoadedRun, progress: Progress = SILENT) -> dict[str, Any]:
-    """Evaluates a run by its own recipe, calibrated before; writes `evaluation.json` and figures.
+    """Evaluates a run by its own recipe, calibrated before.
 
-    Predictions are written as well.
+    Writes `evaluation.json`, `slices.json`, predictions and figures.
     """
     run, images, tta = loaded.run, loaded.images, loaded.config.evaluation.tta
     forget(run, MEASURED, EXPLORED)
@@ -95,7 +98,9 @@ def measure(loaded: LoadedRun, progress: Progress = SILENT) -> dict[str, Any]:
         run.predictions, images.ids[indices], labels, probabilities, images.classes, files
     )
     write_json(run.evaluation, evaluation)
-    written = [run.predictions, run.evaluation, *draw_training(run, loaded.config)]
+    write_json(run.slices, _slices(loaded, probabilities, progress))
+    written = [run.predictions, run.evaluation, run.slices]
+    written += draw_training(run, loaded.config)
     written += draw_evaluation(run, evaluation, pixels, labels, probabilities, files)
     _note(run, MEASURED, written)
     return evaluation
@@ -133,13 +138,34 @@ def evaluate_model(
         views = before_and_after(averaged, labels, temperature if calibration else None)
         evaluation["probabilities"]["tta"] = {"views": tta, **views}
     copies = copies_of_training(loaded.images, loaded.split.train, indices)
+    right = probabilities.argmax(1) == labels
     if len(copies):
-        right = probabilities.argmax(1) == labels
         evaluation |= without_copies(right, copies)
     if corrected := loaded.images.corrected(indices):
         source_labels = loaded.images.uncorrected().labels[indices]
         evaluation |= with_source_labels(probabilities.argmax(1), source_labels, corrected)
+    near = near_training(loaded.images, loaded.split.train, indices, progress)
+    if len(near):
+        evaluation |= without_near_duplicates(right, near)
     return evaluation, probabilities
+
+
+def _slices(loaded: LoadedRun, probabilities: np.ndarray, progress: Progress) -> dict[str, Any]:
+    """The content of `slices.json`, of the measured part."""
+    _, indices = loaded.measured()
+    images, labels = loaded.images, loaded.images.labels[indices]
+    values = properties(images.images[indices])
+    values |= file_properties(Path(loaded.config.data.source), images.files[indices])
+    near = np.zeros(len(indices), bool)
+    near[near_training(images, loaded.split.train, indices, progress)] = True
+    named = ("images with a near duplicate in training", "images without one")
+    return evaluate_slices(
+        probabilities.argmax(1) == labels,
+        labels,
+        images.classes,
+        values,
+        {"near duplicates": (near, *named)},
+    )
 
 
 def explain_measured(

@@ -218,7 +218,7 @@ def _prepare(
     images = load_data(replace(config, data=place), data_dir, progress, images=images)
     if config.data.relabelled:
         write_text(run.relabelled, read_text(Path(config.data.relabelled)))
-    parts = split(images, config.data)
+    parts = split(images, config.data, progress)
     check_phases(config, len(parts.validation))
     model = new_classifier(config, images, parts)
     facts = read_json(run.environment)
