@@ -195,7 +195,7 @@ show(RUN.figures, "confusion_matrix")
 # ones, and the most frequent confusions.
 
 # %%
-show(RUN.figures, "gradcam_samples", "gradcam_confusion_analysis")
+show(RUN.figures, "heatmap_samples", "heatmap_confusions")
 
 # %% [markdown]
 # ## 10. Export and predict

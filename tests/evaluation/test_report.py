@@ -163,7 +163,7 @@ def test_embeds_every_figure_in_reading_order(run: Run) -> None:
     measure(run)
     names = (
         "phase1_training_curves", "phase2_training_curves", "phase10_training_curves", "per_class",
-        "confusion_matrix", "gradcam_samples", "sample_images", "something_else",
+        "confusion_matrix", "heatmap_samples", "sample_images", "something_else",
     )  # fmt: skip
     draw(run, *reversed(names))
     images = Tags(text(run)).named("img")

@@ -83,7 +83,7 @@ def files(run: Run) -> dict[str, bytes]:
 EVERYTHING = [
     "evaluation.json", "predictions.parquet", "predictions-validation.parquet", "report.html",
     "stages.json", "history.csv", "timing.csv", "figures/training_curves.png",
-    "figures/sample_images.png", "figures/gradcam_samples.png", "figures",
+    "figures/sample_images.png", "figures/heatmap_samples.png", "figures",
 ]  # fmt: skip
 
 

@@ -146,6 +146,13 @@ def evaluate(
         Literal["none", "flip", "flip+shift"] | None,
         Parameter(help="test-time augmentation; default: the recipe's"),
     ] = None,
+    faithfulness: Annotated[
+        bool,
+        Parameter(
+            help="also test the heatmaps of every method on 500 images; takes minutes",
+            show_default=False,
+        ),
+    ] = False,
     data: MovedData = None,
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -153,7 +160,10 @@ def evaluate(
     """Evaluate a run on its test set."""
     from clearsight.workflows.evaluate import evaluate
 
-    evaluation = evaluate(run, data=data, data_dir=data_dir, tta=tta, progress=TerminalProgress())
+    evaluation = evaluate(
+        run, data=data, data_dir=data_dir, tta=tta, faithfulness=faithfulness,
+        progress=TerminalProgress(),
+    )  # fmt: skip
     output.show_evaluation(evaluation, as_json=as_json)
 
 
@@ -170,8 +180,16 @@ def explain(
     ] = (),
     /,
     *,
+    method: Annotated[
+        str,
+        Parameter(
+            help="focused-gradients, grad-cam, hires-cam, layer-cam, fused-layer-cam, score-cam, "
+            "integrated-gradients, occlusion or rise"
+        ),
+    ] = "focused-gradients",
     layer: Annotated[
-        str | None, Parameter(help="layer to explain; default: chosen automatically")
+        str | None,
+        Parameter(help="layer to look at, for the methods named cam; default: chosen for you"),
     ] = None,
     truncated: Truncated = False,
     data: MovedData = None,
@@ -180,8 +198,9 @@ def explain(
     strict: Strict = False,
     as_json: Json = False,
 ) -> int:
-    """Show where the model looks (Grad-CAM); prints the paths of the figures.
+    """Show where the model looks, as heatmaps that are tested; prints the paths written.
 
+    Of a run, the dossier of its most frequent confusions is made as well.
     Files that can't be used are named on stderr, and the exit code is 1 at the end.
     """
     from clearsight.workflows.explain import explain
@@ -189,9 +208,9 @@ def explain(
     files = [Path(name) for name in image_names(images, sys.stdin, sys.stderr)]
     errors: dict[Path, str] = {}
     figures = explain(
-        registry.bundle_folder(target), files, layer=layer, out=out, truncated=truncated,
-        data=data, data_dir=data_dir, on_error=None if strict else errors.__setitem__,
-        progress=TerminalProgress(),
+        registry.bundle_folder(target), files, method=method, layer=layer, out=out,
+        truncated=truncated, data=data, data_dir=data_dir,
+        on_error=None if strict else errors.__setitem__, progress=TerminalProgress(),
     )  # fmt: skip
     return output.show_explained(figures, errors, as_json=as_json)
 

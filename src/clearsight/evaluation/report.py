@@ -48,9 +48,9 @@ _FIGURES = (
      "Counts of images by true class (rows) and predicted class (columns)."),
     ("classes", "worst_mistakes", "Worst mistakes: wrong predictions the model was most sure of",
      "Images, each with the predicted class, its probability, and the true class."),
-    ("explanation", "gradcam_samples", "Grad-CAM samples",
+    ("explanation", "heatmap_samples", "Where the model looks",
      "Images and the regions that spoke for the predicted class: three right, three wrong."),
-    ("explanation", "gradcam_confusion_analysis", "Grad-CAM confusion analysis",
+    ("explanation", "heatmap_confusions", "Where it looks in its confusions",
      "For the most frequent confusions, the regions that spoke for the predicted and for the true "
      "class."),
     ("data", "sample_images", "Sample images, one per class", "One image of each class."),

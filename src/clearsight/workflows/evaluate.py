@@ -9,8 +9,15 @@ from clearsight.progress import SILENT, Progress
 from clearsight.runs import Run, at_work
 from clearsight.training.checkpoint import load_classifier
 from clearsight.training.recorded import is_trained
+from clearsight.workflows.faithfulness import measure_faithfulness
 from clearsight.workflows.loading import load_run
-from clearsight.workflows.results import evaluate_model, make_missing, measure, report
+from clearsight.workflows.results import (
+    evaluate_model,
+    explain_measured,
+    make_missing,
+    measure,
+    report,
+)
 
 
 def evaluate(
@@ -19,6 +26,7 @@ def evaluate(
     data: str | None = None,
     data_dir: Path | str | None = None,
     tta: TTA | None = None,
+    faithfulness: bool = False,
     images: ImageSet | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
@@ -27,7 +35,8 @@ def evaluate(
     The part is the validation part where the split has no test part, and named so. Writes
     `evaluation.json`, `predictions.parquet`, that of the validation part, the figures and the
     report, and whatever else a killed process left out; with another `tta` than the recipe's it
-    writes nothing, for that is not the result of the recipe.
+    writes nothing, for that is not the result of the recipe. With `faithfulness` the heatmaps of
+    every method are tested, and `faithfulness.json` says how they fared.
 
     `data` says where the images lie, if not where they were; `images` are the run's, where they are
     loaded already.
@@ -47,5 +56,8 @@ def evaluate(
     with at_work(loaded.run):
         evaluation = measure(loaded, progress)
         make_missing(loaded, progress)
+        if faithfulness:
+            measure_faithfulness(loaded, progress)
+            explain_measured(loaded, progress=progress)  # its figures say the verdict
         report(loaded.run)
     return evaluation

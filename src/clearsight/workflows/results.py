@@ -16,6 +16,8 @@ from clearsight.evaluation.metrics import TTA, evaluate_probabilities, predict_b
 from clearsight.evaluation.predictions import read_predictions, write_predictions
 from clearsight.evaluation.report import write_report
 from clearsight.explanation.explain import explain_run
+from clearsight.explanation.judge import verdict
+from clearsight.explanation.methods import DEFAULT
 from clearsight.figures.run import draw_augmentation, draw_data, draw_evaluation, draw_training
 from clearsight.files import read_json, write_json
 from clearsight.models.classifier import Classifier
@@ -24,6 +26,7 @@ from clearsight.runs import Run
 from clearsight.tracking.tracker import is_finished, is_installed, tracked
 from clearsight.training.checkpoint import TRAIN_STATE, load_classifier, load_metadata
 from clearsight.training.recorded import is_trained
+from clearsight.workflows.faithfulness import heatmaps_judged
 from clearsight.workflows.loading import LoadedRun
 
 DATA, MEASURED, EXPLAINED, REPORTED = "data figures", "measured", "explained", "reported"
@@ -116,13 +119,15 @@ def evaluate_model(
 def explain_measured(
     loaded: LoadedRun,
     *,
+    method: str = DEFAULT,
     layer: str | None = None,
     out: Path | None = None,
     progress: Progress = SILENT,
 ) -> list[Path]:
-    """Grad-CAM figures of the part a run was measured on, into `out` or the run's figures."""
+    """Heatmaps of the part a run was measured on, tested, into `out` or the run's figures."""
     _, indices = loaded.measured()
     model = load_classifier(loaded.run.weights)
+    judged = heatmaps_judged(loaded, model, method, layer, progress)
     written = explain_run(
         model,
         loaded.images.images[indices],
@@ -130,10 +135,17 @@ def explain_measured(
         read_predictions(loaded.run.predictions).probabilities,
         model.classes,
         out or loaded.run.figures,
+        method=method,
         layer=layer,
+        verdict=None if judged is None else verdict(judged, method),
         progress=progress,
     )
     if out is None:
+        if judged is None:
+            loaded.run.faithfulness.unlink(missing_ok=True)
+        else:
+            write_json(loaded.run.faithfulness, judged)
+            written.append(loaded.run.faithfulness)
         _note(loaded.run, EXPLAINED, written)
     return written
 
