@@ -18,6 +18,7 @@ from clearsight.errors import FileError, first_line, shown
 from clearsight.evaluation.copies import copies_sentence
 from clearsight.evaluation.intervals import accuracy_interval
 from clearsight.evaluation.predictions import read_predictions
+from clearsight.evaluation.report_heatmaps import dossier, faithfulness
 from clearsight.evaluation.verdict import target_verdict
 from clearsight.figures.save import PHOTOS
 from clearsight.figures.style import DPI
@@ -72,6 +73,8 @@ _FILES = (
     ("checkpoints/last", "the last weights, and what --resume needs"),
     ("evaluation.json", "every number of this page's result"),
     ("predictions.parquet", "every probability for every measured image"),
+    ("faithfulness.json", "how the heatmaps fared at deletion and insertion"),
+    ("dossier.json", "the most frequent confusions, image by image; pictures in dossier.png"),
     ("figures", "the figures of this page as PNG"),
     ("bundle", "the exported model"),
 )
@@ -131,6 +134,8 @@ def _content(run: Run) -> dict[str, Any]:
         "mistakes": _mistakes(run) if evaluation else [],
         "per_class": _per_class(evaluation) if evaluation else None,
         "figures": _figures(run.figures),
+        "faithfulness": faithfulness(run),
+        "dossier": dossier(run),
         "split": _split(manifest) if manifest else None,
         "recipe": _short_plans(run.recipe.read_text(encoding="utf-8")),
         "environment": _rows(_json(run.environment) or {}),

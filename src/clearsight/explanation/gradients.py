@@ -67,7 +67,8 @@ def focused_gradients(
     region = pixel_ranks(spread) / spread[0].numel()
     with suppress(UsageError):  # no layer with a large enough map
         region = (region + pixel_ranks(layer_cam(model, images, targets)) / spread[0].numel()) / 2
-    first = region**SHARPNESS * (heatmaps(straight) + FLOOR)
+    carried = heatmaps(straight) + FLOOR
+    first = region**SHARPNESS * carried
     order = pixel_ranks(first)
     removed = torch.zeros_like(straight)
     for fraction in TAKEN_OUT:
@@ -75,7 +76,8 @@ def focused_gradients(
         left = torch.where(gone[..., None], behind, images.float())
         gradient = _gradient(model, left, targets, precision)
         removed += (gradient * (left - behind)).sum(3)
-    return region**SHARPNESS * (heatmaps(straight) + heatmaps(removed) + FLOOR)
+    # The root keeps the order of pixels, and makes more of them than the best few visible.
+    return region**2 * (carried + heatmaps(removed)) ** (2 / SHARPNESS)
 
 
 def _gradient(model: nn.Module, points: Tensor, targets: Tensor, precision: Precision) -> Tensor:

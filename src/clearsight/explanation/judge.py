@@ -73,15 +73,22 @@ def verdict(judged: Mapping[str, Any], method: str) -> str:
             f"Tested on {of}: at insertion and at deletion, these maps are better than a blob in "
             "the centre and than random noise."
         )
-    failed = [
-        f"{baseline} at {curve}"
-        for baseline, by_curve in row["against"].items()
-        for curve, by_reference in by_curve.items()
-        if min(interval["low"] for interval in by_reference.values()) <= 0
-    ]
+    worse, unsure = (_not_above(row["against"], bound) for bound in ("value", "low"))
+    if worse:
+        return f"Do not trust these maps: on {of}, they are no better than a {worse}."
     return (
-        f"Do not trust these maps: on {of}, they are not shown to be better than a "
-        f"{' and a '.join(failed)}."
+        f"Tested on {of}: in the mean, these maps are better than a blob in the centre and than "
+        f"random noise, but so many images do not make it sure against a {unsure}."
+    )
+
+
+def _not_above(against: Mapping[str, Any], bound: str) -> str:
+    """Where the mean difference, or its lower bound, is not above 0."""
+    return " and a ".join(
+        f"{baseline} at {curve}"
+        for baseline, by_curve in against.items()
+        for curve, by_reference in by_curve.items()
+        if min(interval[bound] for interval in by_reference.values()) <= 0
     )
 
 

@@ -13,7 +13,7 @@ from clearsight.progress import SILENT, Progress
 from clearsight.training.checkpoint import WEIGHTS, load_classifier
 from clearsight.workflows.loading import LoadedRun
 
-QUICK_IMAGES, QUICK_STEPS = 200, 6
+QUICK_IMAGES, QUICK_STEPS = 200, 8
 """Of the test that every run gets: about as many images to predict as 10,000 with mirror images."""
 IMAGES, STEPS = 500, 16
 
