@@ -18,6 +18,11 @@ def doubt() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
+def explanations() -> ModuleType:
+    return script("explanations")
+
+
+@pytest.fixture(scope="module")
 def step_profile() -> ModuleType:
     return script("step_profile")
 

@@ -175,6 +175,7 @@ def _train(
     trained = is_trained(run, config)
     if not trained:
         forget(run, EXPLAINED, REPORTED)  # of an earlier epoch, if `evaluate` made them
+        run.dossier.unlink(missing_ok=True)
         with tracked(run, config, progress) as tracking:
             train_model(run, config, images, parts, model=model, resume=True, progress=tracking)
             tracking.finish(measure(loaded, progress))
