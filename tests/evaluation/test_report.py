@@ -170,7 +170,7 @@ def test_embeds_every_figure_in_reading_order(run: Run) -> None:
     assert [str(image["alt"]).split(". ")[0] for image in images] == [
         "Training curves, phase 1", "Training curves, phase 2", "Training curves, phase 10",
         "Precision, recall and F1 per class, best F1 first", "Confusion matrix",
-        "Grad-CAM samples", "Sample images, one per class", "Something else",
+        "Where the model looks", "Sample images, one per class", "Something else",
     ]  # fmt: skip
     for image in images:
         data = base64.b64decode(str(image["src"]).removeprefix("data:image/png;base64,"))
@@ -347,6 +347,7 @@ def test_the_test_of_heatmaps_and_the_dossier_are_shown_and_their_names_are_text
         "pairs": [{"true": CLASSES[1], "predicted": "cat", "count": 2, "examples": [example]}],
     })  # fmt: skip
     Image.new("RGB", (8 * 16, 16), "teal").save(run.dossier_pictures)
+    draw(run, "heatmap_samples")
     html = text(run)
     Tags(html)
     assert "so many images do not make it sure against a centred blob at insertion" in html

@@ -49,9 +49,10 @@ _FIGURES = (
      "Counts of images by true class (rows) and predicted class (columns)."),
     ("classes", "worst_mistakes", "Worst mistakes: wrong predictions the model was most sure of",
      "Images, each with the predicted class, its probability, and the true class."),
-    ("explanation", "heatmap_samples", "Where the model looks",
+    ("explanation", "(?:heatmap|gradcam)_samples", "Where the model looks",
      "Images and the regions that spoke for the predicted class: three right, three wrong."),
-    ("explanation", "heatmap_confusions", "Where it looks in its confusions",
+    ("explanation", "heatmap_confusions|gradcam_confusion_analysis",
+     "Where it looks in its confusions",
      "For the most frequent confusions, the regions that spoke for the predicted and for the true "
      "class."),
     ("data", "sample_images", "Sample images, one per class", "One image of each class."),

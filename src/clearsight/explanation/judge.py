@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
+from clearsight.evaluation.metrics import predict_probabilities
 from clearsight.explanation.faithfulness import Areas, areas, baseline_maps, compare, means
 from clearsight.explanation.methods import METHODS, explainer
 from clearsight.explanation.sanity import randomisation_check, rank_correlation
@@ -41,7 +41,7 @@ def judge(
     device = next(model.parameters()).device
     precision = precision or pick_precision("auto", device)
     pixels = torch.from_numpy(np.array(images)).to(device)
-    predicted = _predicted(model, images, precision)
+    predicted = predict_probabilities(model, images, precision=precision).argmax(1)
     targets = torch.from_numpy(predicted).to(device)
     rows: list[dict[str, Any]] = []
     baselines: dict[str, Areas] = {}
@@ -90,12 +90,6 @@ def _not_above(against: Mapping[str, Any], bound: str) -> str:
         for curve, by_reference in by_curve.items()
         if min(interval[bound] for interval in by_reference.values()) <= 0
     )
-
-
-def _predicted(model: nn.Module, images: np.ndarray, precision: Precision) -> np.ndarray:
-    from clearsight.evaluation.metrics import predict_probabilities
-
-    return predict_probabilities(model, images, precision=precision).argmax(1)
 
 
 def _checks(
