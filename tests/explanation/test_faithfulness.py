@@ -94,6 +94,12 @@ def test_what_beats_both_baselines_surely_is_said_to() -> None:
     assert good["beats"]
     assert good["against"][RANDOM]["deletion"]["blur"]["value"] == pytest.approx(0.1, abs=0.01)
     assert not compare(found(0.6, 0.2), baselines)["beats"]
+    few = {curve: {"blur": by["blur"][:5]} for curve, by in found(0.6, 0.1).items()}
+    some = {
+        name: {curve: {"blur": by["blur"][:5]} for curve, by in baseline.items()}
+        for name, baseline in baselines.items()
+    }
+    assert not compare(few, some)["beats"]
     assert not compare(found(0.4, 0.1), baselines)["beats"]
 
 
@@ -149,9 +155,10 @@ def test_a_judgement_is_written_and_read_back_and_said_in_a_sentence(tmp_path: P
     path = tmp_path / "faithfulness.json"
     write_json(path, {"method": "rise", "weights": "0" * 64, **judged})
     assert read_json(path)["n"] == 3
-    row = judged["rows"][2]
+    assert verdict(judged, "rise").endswith("was not tested: 3 test images are too few.")
+    judged["n"], row = 300, judged["rows"][2]
     row["beats"] = True
-    assert verdict(judged, "layer-cam").startswith("Tested on 3 test images: at insertion and")
+    assert verdict(judged, "layer-cam").startswith("Tested on 300 test images: at insertion and")
     row["beats"] = False
     for by_curve in row["against"].values():
         for by_reference in by_curve.values():
@@ -161,7 +168,7 @@ def test_a_judgement_is_written_and_read_back_and_said_in_a_sentence(tmp_path: P
     assert verdict(judged, "layer-cam").endswith("sure against a random map at deletion.")
     row["against"][RANDOM]["deletion"]["blur"]["value"] = -0.001
     assert verdict(judged, "layer-cam") == (
-        "Do not trust these maps: on 3 test images, they are no better than a random map at "
+        "Do not trust these maps: on 300 test images, they are no better than a random map at "
         "deletion."
     )
 

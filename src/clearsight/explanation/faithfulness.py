@@ -20,6 +20,8 @@ from clearsight.runtime.device import Precision
 
 STEPS = 16
 DRAWS = 2000
+FEWEST = 20
+"""Images below which an interval by the bootstrap is too narrow to decide anything."""
 BLOB, RANDOM = "centred blob", "random map"
 BASELINES = (BLOB, RANDOM)
 CURVES = ("insertion", "deletion")
@@ -102,7 +104,7 @@ def compare(found: Areas, baselines: Mapping[str, Areas]) -> dict[str, Any]:
 
     Each is the mean over images of the difference to the baseline, in the sense that more is
     better, with its 95 % interval by the paired bootstrap. `beats` is whether all intervals lie
-    above 0.
+    above 0, of at least `FEWEST` images.
     """
     signs = {"insertion": 1, "deletion": -1}
     against = {
@@ -115,13 +117,14 @@ def compare(found: Areas, baselines: Mapping[str, Areas]) -> dict[str, Any]:
         }
         for name, baseline in baselines.items()
     }
+    count = len(next(iter(found["insertion"].values())))
     lows = [
         interval["low"]
         for by_curve in against.values()
         for by_reference in by_curve.values()
         for interval in by_reference.values()
     ]
-    return {"against": against, "beats": min(lows) > 0}
+    return {"against": against, "beats": min(lows) > 0 and count >= FEWEST}
 
 
 def means(found: Areas) -> dict[str, dict[str, float]]:

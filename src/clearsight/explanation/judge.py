@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from clearsight.evaluation.metrics import predict_probabilities
-from clearsight.explanation.faithfulness import Areas, areas, baseline_maps, compare, means
+from clearsight.explanation.faithfulness import FEWEST, Areas, areas, baseline_maps, compare, means
 from clearsight.explanation.methods import METHODS, explainer
 from clearsight.explanation.sanity import randomisation_check, rank_correlation
 from clearsight.models.classifier import Classifier
@@ -73,6 +73,8 @@ def verdict(judged: Mapping[str, Any], method: str) -> str:
             f"Tested on {of}: at insertion and at deletion, these maps are better than a blob in "
             "the centre and than random noise."
         )
+    if judged["n"] < FEWEST:
+        return f"Whether these maps can be trusted was not tested: {of} are too few."
     worse, unsure = (_not_above(row["against"], bound) for bound in ("value", "low"))
     if worse:
         return f"Do not trust these maps: on {of}, they are no better than a {worse}."

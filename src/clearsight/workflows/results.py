@@ -146,6 +146,11 @@ def explain_measured(
         else:
             write_json(loaded.run.faithfulness, judged)
             written.append(loaded.run.faithfulness)
+        # Figures that an earlier explanation left would contradict this one.
+        for name in _made(loaded.run).get(EXPLAINED, []):
+            figure = loaded.run.figures / Path(name).name
+            if figure not in written:
+                figure.unlink(missing_ok=True)
         _note(loaded.run, EXPLAINED, written)
     return written
 
