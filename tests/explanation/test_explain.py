@@ -11,6 +11,8 @@ from PIL import Image
 from clearsight.data.images import ImageSet
 from clearsight.errors import DataError, UsageError
 from clearsight.explanation.explain import choose_samples, explain_images, explain_run
+from clearsight.explanation.heatmaps import heatmaps
+from clearsight.explanation.methods import DEFAULT, METHODS, explainer
 from clearsight.models.classifier import Classifier
 from clearsight.models.factory import build
 from clearsight.models.preprocess import Preprocess
@@ -164,3 +166,25 @@ def test_a_damaged_own_image_is_named_and_the_figures_before_it_stay(
 def test_no_image_at_all_is_wrong_use(model: Classifier, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least one image"):
         explain_images(model, [], size=32, fit="letterbox", out=tmp_path)
+
+
+def test_the_command_s_help_names_every_method_and_the_default() -> None:
+    from clearsight.cli.commands import explain
+
+    (parameter,) = explain.__annotations__["method"].__metadata__
+    assert set(METHODS) == set(parameter.help.replace(" or ", ", ").split(", "))
+    assert explain.__kwdefaults__["method"] == DEFAULT
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_explains_by_its_name_the_same_twice(method: str, images: ImageSet) -> None:
+    torch.manual_seed(0)
+    model = build("airnet-tiny", images.classes, Preprocess((0.5,) * 3, (0.25,) * 3)).eval()
+    explain = explainer(model, (32, 32, 3), method=method)
+    first, again = (explain(images.images[:2], images.labels[:2]) for _ in range(2))
+    assert first.shape == (2, 32, 32)
+    assert torch.isfinite(first).all()
+    assert torch.equal(first, again)
+    drawn = heatmaps(first)
+    assert drawn.min() >= 0
+    assert drawn.max() <= 1
