@@ -42,7 +42,7 @@ def tabulated(judged: Mapping[str, Any]) -> dict[str, Any]:
                 row["name"].replace("-", " "),
                 *cells,
                 ("yes" if row["beats"] else "no") if known else "",
-                f"{1 / row['seconds']:,.0f}" if known else "",
+                f"{1 / row['seconds']:,.0f}" if "seconds" in row else "",
                 f"{row['randomised'][-1]['similarity']:.2f}" if "randomised" in row else "",
                 f"{row['seeds']:.2f}" if "seeds" in row else "",
             ]

@@ -34,9 +34,9 @@ def judge(
     """Deletion and insertion of each method's maps for the predicted classes, as JSON.
 
     `images`: uint8 [N, H, W, 3] of the part named `split`. `layer` is for methods that take one.
-    `checks` adds, on the first `CHECKED` images, how similar maps are to those of the model with
-    random weights, and to those of another seed. Raises `UsageError` where a method has no map for
-    this model.
+    `checks` adds the seconds per map, and on the first `CHECKED` images how similar maps are to
+    those of the model with random weights, and to those of another seed. Raises `UsageError` where
+    a method has no map for this model.
     """
     device = next(model.parameters()).device
     precision = precision or pick_precision("auto", device)
@@ -56,8 +56,8 @@ def judge(
             seconds = time.perf_counter() - started
             found = areas(model, pixels, targets, maps, steps=steps, precision=precision)
             row = {"name": name, **means(found), **compare(found, baselines)}
-            row["seconds"] = round(seconds / len(images), 6)
             if checks:
+                row["seconds"] = round(seconds / len(images), 6)
                 row |= _checks(model, images[:CHECKED], predicted[:CHECKED], name, layer)
             rows.append(row)
             advance(1)
