@@ -173,7 +173,7 @@ def test_the_command_s_help_names_every_method_and_the_default() -> None:
 
     (parameter,) = explain.__annotations__["method"].__metadata__
     assert set(METHODS) == set(parameter.help.replace(" or ", ", ").split(", "))
-    assert explain.__kwdefaults__["method"] == DEFAULT
+    assert (explain.__kwdefaults__ or {})["method"] == DEFAULT
 
 
 @pytest.mark.parametrize("method", METHODS)

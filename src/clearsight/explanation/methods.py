@@ -52,7 +52,7 @@ METHODS = {
     "rise": Method(title="RISE", function=rise, seeded=True, reduced=True),
 }
 DEFAULT = "focused-gradients"
-"""What won on the validation images of every network tried: docs/trust.md, "Where it looked"."""
+"""What won on validation images, of a network from scratch and a pretrained one: docs/trust.md."""
 
 
 def explainer(
