@@ -28,7 +28,7 @@ def test_a_panel_per_network() -> None:
     panels = method_panels({"explanations-a": entry("a"), "explanations-b": entry("b")})
     figure = heatmap_methods(panels, title="")
     assert [axes.get_title("left") for axes in figure.axes] == [
-        "a, n = 500 test images", "b, n = 500 test images",
+        "a\nn = 500 test images", "b\nn = 500 test images",
     ]  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def heatmap_methods(panels: Sequence[Mapping[str, Any]], *, title: str) -> Figur
                 point["deletion"], point["insertion"], marker, color=colour, markersize=7,
                 fillstyle="full" if point.get("beats") else "none", label=point["name"],
             )  # fmt: skip
-        axes.set_title(f"{panel['network']}, n = {panel['n']:,} {panel['split']} images")
+        axes.set_title(f"{panel['network']}\nn = {panel['n']:,} {panel['split']} images")
         axes.set_xlabel("deletion (less is better)")
         axes.set_ylabel("insertion (more is better)")
     shown = {
