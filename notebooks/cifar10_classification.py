@@ -25,7 +25,7 @@
 # 6. Phase 1: train the head
 # 7. Phase 2: fine-tune the backbone
 # 8. Evaluation
-# 9. Grad-CAM
+# 9. Where the model looks
 # 10. Export and predict
 #
 # It runs EfficientNet-Lite0 rather than ResNet-50. Its ImageNet weights come as a small Python
@@ -189,13 +189,13 @@ for pair in evaluation["pairs"][:3]:
 show(RUN.figures, "confusion_matrix")
 
 # %% [markdown]
-# ## 9. Grad-CAM
+# ## 9. Where the model looks
 #
-# Grad-CAM highlights the pixels that contributed to a class: three correct predictions, three wrong
-# ones, and the most frequent confusions.
+# Heatmaps mark the pixels that speak for a class: three correct predictions, three wrong ones, and
+# the most frequent confusions. Each figure says whether its maps passed their test.
 
 # %%
-show(RUN.figures, "gradcam_samples", "gradcam_confusion_analysis")
+show(RUN.figures, "heatmap_samples", "heatmap_confusions")
 
 # %% [markdown]
 # ## 10. Export and predict

@@ -163,8 +163,9 @@ def test_every_schema_is_one(tmp_path: Path) -> None:
     import jsonschema
 
     assert {path.name.split(".")[0] for path in SCHEMAS.iterdir()} == {
-        "calibration", "checkpoint", "environment", "evaluation", "history",
-        "checkpoint", "corruptions", "environment", "evaluation", "history", "other-data",
+        "calibration", "checkpoint", "corruptions", "dossier", "environment",
+        "evaluation", "explorer", "faithfulness", "history", "other-data",
+        "slices",
     }  # fmt: skip
     for path in SCHEMAS.iterdir():
         jsonschema.Draft7Validator.check_schema(json.loads(path.read_text("utf-8")))

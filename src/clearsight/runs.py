@@ -112,6 +112,20 @@ class Run:
         return self.path / "doubt.html"
 
     @property
+    def faithfulness(self) -> Path:
+        """How the run's heatmaps fared in the test of deletion and insertion."""
+        return self.path / "faithfulness.json"
+
+    @property
+    def dossier(self) -> Path:
+        """The images of the most frequent confusions; their pictures are in `dossier.png`."""
+        return self.path / "dossier.json"
+
+    @property
+    def dossier_pictures(self) -> Path:
+        return self.path / "dossier.png"
+
+    @property
     def figures(self) -> Path:
         return self.path / "figures"
 

@@ -28,6 +28,11 @@ def doubt_labels() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
+def explanations() -> ModuleType:
+    return script("explanations")
+
+
+@pytest.fixture(scope="module")
 def step_profile() -> ModuleType:
     return script("step_profile")
 

@@ -97,7 +97,7 @@ def test_explain_draws_the_good_files_and_names_the_bad(
     out = tmp_path / "drawn"
     assert main(["explain", bundle, *files, "--out", str(out)]) == 1
     printed, err = capsys.readouterr()
-    drawn = [str(out / "first_gradcam.png"), str(out / "last_gradcam.png")]
+    drawn = [str(out / "first_heatmap.png"), str(out / "last_heatmap.png")]
     assert printed.splitlines() == drawn
     assert [line.split(": ")[1] for line in err.splitlines()[:3]] == files[1:4]
     assert err.splitlines()[-1] == "3 files could not be used"

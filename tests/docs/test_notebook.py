@@ -28,7 +28,7 @@ SECTIONS = [
     "6. Phase 1: train the head",
     "7. Phase 2: fine-tune the backbone",
     "8. Evaluation",
-    "9. Grad-CAM",
+    "9. Where the model looks",
     "10. Export and predict",
 ]
 

@@ -191,14 +191,14 @@ def test_embeds_every_figure_in_reading_order(run: Run) -> None:
     measure(run)
     names = (
         "phase1_training_curves", "phase2_training_curves", "phase10_training_curves", "per_class",
-        "confusion_matrix", "gradcam_samples", "sample_images", "something_else",
+        "confusion_matrix", "heatmap_samples", "sample_images", "something_else",
     )  # fmt: skip
     draw(run, *reversed(names))
     images = Tags(text(run)).named("img")
     assert [str(image["alt"]).split(". ")[0] for image in images] == [
         "Training curves, phase 1", "Training curves, phase 2", "Training curves, phase 10",
         "Precision, recall and F1 per class, best F1 first", "Confusion matrix",
-        "Grad-CAM samples", "Sample images, one per class", "Something else",
+        "Where the model looks", "Sample images, one per class", "Something else",
     ]  # fmt: skip
     for image in images:
         data = base64.b64decode(str(image["src"]).removeprefix("data:image/png;base64,"))
@@ -350,3 +350,37 @@ def test_of_many_classes_the_page_shows_the_worst_and_the_best_and_stays_small(r
     assert len(re.findall(r'<tr><th scope="row">species', html)) == 40 + 15  # and the confusions
     assert run.report.stat().st_size < 5_000_000
     assert run.evaluation.stat().st_size < 1_000_000
+
+
+def test_the_test_of_heatmaps_and_the_dossier_are_shown_and_their_names_are_text(run: Run) -> None:
+    train(run)
+    measure(run)
+    area = {"mean colour": 0.25, "blur": 0.375}
+    row = {"insertion": area, "deletion": area}
+    gain = {"value": 0.01, "low": -0.02, "high": 0.03}
+    against = {curve: {"mean colour": gain, "blur": gain} for curve in ("insertion", "deletion")}
+    write_json(run.faithfulness, {
+        "split": "test", "n": 200, "steps": 8, "weights": "0" * 64, "method": "layer-cam",
+        "rows": [
+            {"name": "centred blob", **row},
+            {"name": "layer-cam", **row, "against": {"centred blob": against}, "beats": False},
+        ],
+    })  # fmt: skip
+    neighbour = {"id": "ab", "file": "<i>.png", "label": CLASSES[1], "similarity": 0.5}
+    example = {
+        "id": "cd", "file": "", "p_predicted": 0.75, "p_true": 0.25, "neighbours": [neighbour] * 5,
+    }  # fmt: skip
+    write_json(run.dossier, {
+        "split": "test", "method": "layer-cam", "searched": 10, "training": 30,
+        "pairs": [{"true": CLASSES[1], "predicted": "cat", "count": 2, "examples": [example]}],
+    })  # fmt: skip
+    Image.new("RGB", (8 * 16, 16), "teal").save(run.dossier_pictures)
+    draw(run, "heatmap_samples")
+    html = text(run)
+    Tags(html)
+    assert "so many images do not make it sure against a centred blob at insertion" in html
+    assert "0.375" in html
+    assert "&lt;b&gt;dog&lt;/b&gt; taken for cat, 2 times" in html
+    assert "10 of 30 training images, drawn at random, were searched" in html
+    assert html.count("data:image/jpeg;base64,") == 8
+    assert 'title="&lt;i&gt;.png"' in html

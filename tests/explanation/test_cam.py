@@ -1,82 +1,45 @@
-"""Grad-CAM: by hand, against pytorch-grad-cam, and the model given back as it was."""
+"""Class activation maps: by hand, against pytorch-grad-cam, and the model given back as it was."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_grad_cam
 import torch
-from pytorch_grad_cam import GradCAM
 from torch import nn
 
 from clearsight.errors import UsageError
-from clearsight.explanation.cam import choose_layer, grad_cam
+from clearsight.explanation.cam import grad_cam, hires_cam, layer_cam, score_cam
+from clearsight.explanation.heatmaps import heatmaps
+from clearsight.explanation.layers import choose_layer, stage_layers
 from clearsight.models.classifier import Classifier
 from clearsight.models.factory import build
 from clearsight.models.preprocess import Preprocess
+from tests.explanation.small import MEAN, STD, ChannelsFirst, Flat, random_images, small_model
 
-MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
-
-
-class Flat(nn.Module):
-    """Maps → features, by mean, with dropout, so that the mode matters."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.dropout = nn.Dropout(0.5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.dropout(x.mean((2, 3)))
-
-
-def small_model(seed: int = 0) -> Classifier:
-    torch.manual_seed(seed)
-    backbone = nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1),
-        nn.BatchNorm2d(8),
-        nn.ReLU(inplace=True),
-        nn.MaxPool2d(2),
-        nn.Conv2d(8, 12, 3, padding=1),
-        nn.ReLU(inplace=True),
-        Flat(),
-    )
-    return Classifier(
-        name="small",
-        preprocess=Preprocess(MEAN, STD),
-        backbone=backbone,
-        head=nn.Linear(12, 4),
-        classes=("a", "b", "c", "d"),
-    )
-
-
-def random_images(n: int, size: int = 16) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(1)
-    return torch.randint(0, 256, (n, size, size, 3), dtype=torch.uint8, generator=generator)
-
-
-class ChannelsFirst(nn.Module):
-    """The model for images [N, 3, H, W], whose last two dimensions the oracle takes as the side."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model.eval()
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.model(images.permute(0, 2, 3, 1))
+ORACLES = {
+    "GradCAM": grad_cam, "HiResCAM": hires_cam, "LayerCAM": layer_cam, "ScoreCAM": score_cam,
+}  # fmt: skip
 
 
 def oracle(
     model: nn.Module,
     images: torch.Tensor,
     targets: list[int],
-    layer: str,
+    layer: str | Sequence[str],
+    *,
+    method: str = "GradCAM",
     reshape: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> np.ndarray:
     """The maps of pytorch-grad-cam; the score is scaled up, for it adds 1e-7 to what it divides."""
-    scores = [lambda logits, k=k: 1e4 * logits[k] for k in targets]
+    scale = 1.0 if method == "ScoreCAM" else 1e4  # a softmax of scores follows
+    scores = [lambda logits, k=k: scale * logits[..., k] for k in targets]
     pixels = images.permute(0, 3, 1, 2).float()
-    layers = [model.get_submodule(layer)]
-    with GradCAM(ChannelsFirst(model), layers, reshape_transform=reshape) as cam:
+    layers = [model.get_submodule(name) for name in ([layer] if isinstance(layer, str) else layer)]
+    kind: Any = getattr(pytorch_grad_cam, method)
+    with kind(ChannelsFirst(model), layers, reshape_transform=reshape) as cam:
         return cam(input_tensor=pixels, targets=scores)
 
 
@@ -103,31 +66,38 @@ def test_map_of_a_linear_convolution_is_as_computed_by_hand() -> None:
     expected = torch.zeros(1, 4, 4)
     expected[0, 0, 0], expected[0, 1, 2] = 1.0, 0.25
     assert choose_layer(model, (4, 4, 3)) == "backbone.0"
-    torch.testing.assert_close(grad_cam(model, image, torch.tensor([0])), expected)
+    torch.testing.assert_close(heatmaps(grad_cam(model, image, torch.tensor([0]))), expected)
     # For green: relu(green - red) is 0 but at the green pixel.
     expected = torch.zeros(1, 4, 4)
     expected[0, 3, 3] = 1.0
-    torch.testing.assert_close(grad_cam(model, image, torch.tensor([1])), expected)
+    torch.testing.assert_close(heatmaps(grad_cam(model, image, torch.tensor([1]))), expected)
 
 
-def test_a_small_network_agrees_with_pytorch_grad_cam() -> None:
+@pytest.mark.parametrize("method", ORACLES)
+def test_a_small_network_agrees_with_pytorch_grad_cam(method: str) -> None:
     model, images = small_model(), random_images(5)
     targets = [0, 1, 2, 3, 1]
     for layer in ("backbone.2", "backbone.5"):
-        maps = grad_cam(model, images, torch.tensor(targets), layer=layer)
-        np.testing.assert_allclose(maps, oracle(model, images, targets, layer), atol=1e-4)
+        maps = heatmaps(ORACLES[method](model, images, torch.tensor(targets), layer=layer))
+        expected = oracle(model, images, targets, layer, method=method)
+        np.testing.assert_allclose(maps, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["airnet94", "resnet20"])
 def test_real_networks_agree_with_pytorch_grad_cam(name: str) -> None:
     torch.manual_seed(0)
     model = build(name, ("a", "b", "c"), Preprocess(MEAN, STD)).eval()
-    images = random_images(2, 32)
-    layer = choose_layer(model, (32, 32, 3))
-    maps = grad_cam(model, images, torch.tensor([0, 2]))
-    assert maps.shape == (2, 32, 32)
-    assert maps.max() == 1
-    np.testing.assert_allclose(maps, oracle(model, images, [0, 2], layer), atol=1e-4)
+    images, targets = random_images(2, 32), torch.tensor([0, 2])
+    layer, layers = choose_layer(model, (32, 32, 3)), stage_layers(model, (32, 32, 3))
+    for method in ("GradCAM", "HiResCAM", "LayerCAM"):
+        maps = heatmaps(ORACLES[method](model, images, targets))
+        assert maps.shape == (2, 32, 32)
+        assert maps.max() == 1
+        expected = oracle(model, images, [0, 2], layer, method=method)
+        np.testing.assert_allclose(maps, expected, atol=1e-4)
+    fused = heatmaps(layer_cam(model, images, targets, layer=layers))
+    expected = oracle(model, images, [0, 2], layers, method="LayerCAM")
+    np.testing.assert_allclose(fused, expected, atol=1e-4)
 
 
 # (network, side, its layer, prefix tokens; None for maps with channels first, -1 for last)
@@ -155,22 +125,11 @@ def test_networks_of_other_layouts_agree_with_pytorch_grad_cam(
         tokens = output[:, prefix:].transpose(1, 2)
         return tokens.unflatten(2, (math.isqrt(tokens.shape[2]), -1))
 
-    maps = grad_cam(model, images, torch.tensor([0, 2]))
+    maps = heatmaps(grad_cam(model, images, torch.tensor([0, 2])))
     assert maps.any()
-    expected = oracle(model, images, [0, 2], layer, None if prefix is None else reshape)
+    reshaped = None if prefix is None else reshape
+    expected = oracle(model, images, [0, 2], layer, reshape=reshaped)
     np.testing.assert_allclose(maps, expected, atol=1e-3)
-
-
-def test_a_grid_of_tokens_that_is_too_small_is_refused_and_not_replaced_by_the_stem() -> None:
-    model = build("vit_tiny_patch16_224", ("a", "b"), Preprocess(MEAN, STD, 32))
-    with pytest.raises(UsageError, match="no layer of the model gives a map of at least 4 × 4"):
-        choose_layer(model, (32, 32, 3))
-
-
-def test_predicted_classes_are_the_default_targets() -> None:
-    model, images = small_model().eval(), random_images(4)
-    predicted = model(images).argmax(1)
-    torch.testing.assert_close(grad_cam(model, images), grad_cam(model, images, predicted))
 
 
 def test_maps_are_per_image() -> None:
@@ -183,20 +142,7 @@ def test_maps_are_per_image() -> None:
 def test_a_map_without_evidence_stays_zero() -> None:
     model = small_model()
     nn.init.zeros_(model.get_parameter("head.weight"))
-    assert not grad_cam(model, random_images(2)).any()
-
-
-def test_the_layer_chosen_is_the_last_executed_with_a_large_enough_map() -> None:
-    # airnet's last group pools 7 × 7 to 3 × 3: the group before it is the last whole block.
-    model = build("airnet94", ("a", "b"), Preprocess(MEAN, STD))
-    assert choose_layer(model, (32, 32, 3)) == "backbone.groups.1"
-    assert choose_layer(small_model(), (16, 16, 3)) == "backbone.5"
-    assert choose_layer(small_model(), (6, 6, 3)) == "backbone.2"
-
-
-def test_where_several_modules_give_the_same_map_the_outermost_is_named() -> None:
-    model = build("resnet20", ("a", "b"), Preprocess(MEAN, STD))
-    assert choose_layer(model, (32, 32, 3)) == "backbone.stages"
+    assert not grad_cam(model, random_images(2), torch.tensor([0, 1])).any()
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -207,9 +153,10 @@ def test_the_model_comes_back_as_it_was(frozen: bool) -> None:
     modes = [module.training for module in model.modules()]
     state = {key: value.clone() for key, value in model.state_dict().items()}
     random_state = torch.get_rng_state()
-    assert grad_cam(model, images).any()
+    targets = torch.tensor([0, 1, 2])
+    assert grad_cam(model, images, targets).any()
     with pytest.raises(UsageError):
-        grad_cam(model, images, layer="head")
+        grad_cam(model, images, targets, layer="head")
     assert [module.training for module in model.modules()] == modes
     assert not any(module._forward_hooks for module in model.modules())
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -220,23 +167,18 @@ def test_the_model_comes_back_as_it_was(frozen: bool) -> None:
 
 
 def test_works_inside_inference_mode() -> None:
-    model, images = small_model(), random_images(2)
-    expected = grad_cam(model, images)
+    model, images, targets = small_model(), random_images(2), torch.tensor([1, 3])
+    expected = grad_cam(model, images, targets)
     with torch.inference_mode():
-        torch.testing.assert_close(grad_cam(model, images), expected)
+        torch.testing.assert_close(grad_cam(model, images, targets), expected)
 
 
 def test_unfit_layers_are_refused_by_name() -> None:
-    model, images = small_model(), random_images(1)
+    model, images, targets = small_model(), random_images(1), torch.tensor([0])
     with pytest.raises(UsageError, match=r"layer 'backbone\.9': the model has none of that name"):
-        grad_cam(model, images, layer="backbone.9")
+        grad_cam(model, images, targets, layer="backbone.9")
     with pytest.raises(UsageError, match="layer 'head': its output is no map"):
-        grad_cam(model, images, layer="head")
+        grad_cam(model, images, targets, layer="head")
     model.unused = nn.Conv2d(3, 3, 1)
     with pytest.raises(UsageError, match="layer 'unused': the model does not run it"):
-        grad_cam(model, images, layer="unused")
-
-
-def test_images_too_small_for_any_map_are_refused() -> None:
-    with pytest.raises(UsageError, match="no layer of the model gives a map of at least 4 × 4"):
-        choose_layer(small_model(), (3, 3, 3))
+        grad_cam(model, images, targets, layer="unused")

@@ -11,6 +11,8 @@ from PIL import Image
 from clearsight.data.images import ImageSet
 from clearsight.errors import DataError, UsageError
 from clearsight.explanation.explain import choose_samples, explain_images, explain_run
+from clearsight.explanation.heatmaps import heatmaps
+from clearsight.explanation.methods import DEFAULT, METHODS, explainer
 from clearsight.models.classifier import Classifier
 from clearsight.models.factory import build
 from clearsight.models.preprocess import Preprocess
@@ -52,7 +54,7 @@ def test_a_run_gets_both_figures_the_same_every_time(
     }
     written = explain_run(model, images.images, **given, figures_dir=tmp_path / "one")
     assert [path.name for path in written] == [
-        "gradcam_samples.png", "gradcam_confusion_analysis.png",
+        "heatmap_samples.png", "heatmap_confusions.png",
     ]  # fmt: skip
     again = explain_run(model, images.images, **given, figures_dir=tmp_path / "two")
     assert [p.read_bytes() for p in written] == [p.read_bytes() for p in again]
@@ -81,7 +83,7 @@ def test_own_images_get_a_figure_each_with_names_that_do_not_clash(
         file.parent.mkdir()
         Image.new("RGB", size, "teal").save(file)
     written = explain_images(model, files, size=32, fit="letterbox", out=tmp_path / "out")
-    assert [path.name for path in written] == ["x_gradcam.png", "x-2_gradcam.png"]
+    assert [path.name for path in written] == ["x_heatmap.png", "x-2_heatmap.png"]
     assert all(path.is_file() for path in written)
 
 
@@ -110,11 +112,11 @@ def test_figures_of_other_files_are_kept_and_those_of_the_same_file_renewed(
 
 def test_a_foreign_file_by_the_figure_s_name_is_kept(model: Classifier, tmp_path: Path) -> None:
     Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
-    (tmp_path / "x_gradcam.png").write_text("notes")
-    Image.new("RGB", (4, 4)).save(tmp_path / "x-2_gradcam.png")
+    (tmp_path / "x_heatmap.png").write_text("notes")
+    Image.new("RGB", (4, 4)).save(tmp_path / "x-2_heatmap.png")
     written = explain_images(model, [tmp_path / "x.png"], size=32, fit="letterbox", out=tmp_path)
-    assert [path.name for path in written] == ["x-3_gradcam.png"]
-    assert (tmp_path / "x_gradcam.png").read_text() == "notes"
+    assert [path.name for path in written] == ["x-3_heatmap.png"]
+    assert (tmp_path / "x_heatmap.png").read_text() == "notes"
 
 
 def test_a_run_whose_model_gives_no_map_gets_figures_that_say_why(
@@ -123,13 +125,22 @@ def test_a_run_whose_model_gives_no_map_gets_figures_that_say_why(
     model = build("vit_tiny_patch16_224", images.classes, Preprocess((0.5,) * 3, (0.25,) * 3, 32))
     probabilities = np.eye(3, dtype=np.float32)[images.labels]
     given = (images.images, images.labels, probabilities, images.classes, tmp_path)
-    written = explain_run(model.eval(), *given)
-    assert [path.name for path in written] == [
-        "gradcam_samples.png", "gradcam_confusion_analysis.png",
-    ]  # fmt: skip
+    written = explain_run(model.eval(), *given, method="layer-cam")
+    assert [path.name for path in written] == ["heatmap_samples.png", "heatmap_confusions.png"]
     assert all(Image.open(path).size > (100, 100) for path in written)
     with pytest.raises(UsageError, match="its output is no map"):
-        explain_run(model.eval(), *given, layer="head")
+        explain_run(model.eval(), *given, method="layer-cam", layer="head")
+
+
+def test_unknown_methods_and_layers_of_no_use_are_refused(
+    model: Classifier, images: ImageSet, tmp_path: Path
+) -> None:
+    probabilities = np.eye(3, dtype=np.float32)[images.labels]
+    given = (model, images.images, images.labels, probabilities, images.classes, tmp_path)
+    with pytest.raises(UsageError, match="method: found 'gradcam', expected one of focused-"):
+        explain_run(*given, method="gradcam")
+    with pytest.raises(UsageError, match="layer: found 'head', but rise looks at no single layer"):
+        explain_run(*given, method="rise", layer="head")
 
 
 def test_a_damaged_own_image_is_named_and_the_figures_before_it_stay(
@@ -142,12 +153,12 @@ def test_a_damaged_own_image_is_named_and_the_figures_before_it_stay(
     files, out = [good, bad, later], tmp_path / "out"
     with pytest.raises(DataError, match=r"bad\.png"):
         explain_images(model, files, size=32, fit="letterbox", out=out)
-    assert [path.name for path in out.iterdir()] == ["good_gradcam.png"]
+    assert [path.name for path in out.iterdir()] == ["good_heatmap.png"]
     errors: dict[Path, str] = {}
     written = explain_images(
         model, files, size=32, fit="letterbox", out=out, on_error=errors.__setitem__
     )
-    assert [path.name for path in written] == ["good_gradcam.png", "later_gradcam.png"]
+    assert [path.name for path in written] == ["good_heatmap.png", "later_heatmap.png"]
     assert list(errors) == [bad]
     assert errors[bad].startswith("can't be decoded")
 
@@ -155,3 +166,25 @@ def test_a_damaged_own_image_is_named_and_the_figures_before_it_stay(
 def test_no_image_at_all_is_wrong_use(model: Classifier, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least one image"):
         explain_images(model, [], size=32, fit="letterbox", out=tmp_path)
+
+
+def test_the_command_s_help_names_every_method_and_the_default() -> None:
+    from clearsight.cli.commands import explain
+
+    (parameter,) = explain.__annotations__["method"].__metadata__
+    assert set(METHODS) == set(parameter.help.replace(" or ", ", ").split(", "))
+    assert (explain.__kwdefaults__ or {})["method"] == DEFAULT
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_explains_by_its_name_the_same_twice(method: str, images: ImageSet) -> None:
+    torch.manual_seed(0)
+    model = build("airnet-tiny", images.classes, Preprocess((0.5,) * 3, (0.25,) * 3)).eval()
+    explain = explainer(model, (32, 32, 3), method=method)
+    first, again = (explain(images.images[:2], images.labels[:2]) for _ in range(2))
+    assert first.shape == (2, 32, 32)
+    assert torch.isfinite(first).all()
+    assert torch.equal(first, again)
+    drawn = heatmaps(first)
+    assert drawn.min() >= 0
+    assert drawn.max() <= 1

@@ -15,7 +15,7 @@ from clearsight.files import read_json
 
 COURSE_FIGURES = {
     "sample_images", "class_distribution", "augmentation_examples", "phase1_training_curves",
-    "phase2_training_curves", "confusion_matrix", "gradcam_samples", "gradcam_confusion_analysis",
+    "phase2_training_curves", "confusion_matrix", "heatmap_samples", "heatmap_confusions",
 }  # fmt: skip
 
 

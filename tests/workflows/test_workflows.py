@@ -35,7 +35,7 @@ from tests.recorder import Recorder
 FIGURES = {
     "sample_images", "class_distribution", "augmentation_examples", "training_curves",
     "confusion_matrix", "coverage_accuracy", "per_class", "reliability", "worst_mistakes",
-    "gradcam_samples", "gradcam_confusion_analysis",
+    "heatmap_samples", "heatmap_confusions",
 }  # fmt: skip
 DIVERGING = {"epochs": 1, "lr": 1e4, "weight_decay": 1e3, "schedule": "constant"}
 
@@ -135,7 +135,7 @@ def test_images_are_explained_by_run_and_bundle(run: Run, pictures: Path, tmp_pa
     for target in (run, bundle):
         out = tmp_path / f"by {type(target).__name__}"
         written = explain(target, files, out=out)
-        assert [path.name for path in written] == ["0_gradcam.png", "0-2_gradcam.png"]
+        assert [path.name for path in written] == ["0_heatmap.png", "0-2_heatmap.png"]
         assert sorted(out.iterdir()) == sorted(written)
     with pytest.raises(UsageError, match="a bundle holds no images"):
         explain(bundle)

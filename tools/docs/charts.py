@@ -22,7 +22,9 @@ from clearsight.figures.save import save
 from clearsight.files import replacing
 from clearsight.ledger import RESULTS, read_entries
 from tools.docs.budgets import budget_curves
+from tools.docs.explanations import method_panels
 from tools.docs.figures.budgets import accuracy_by_budget
+from tools.docs.figures.explanations import heatmap_methods
 from tools.docs.figures.intervals import paired_intervals
 from tools.docs.figures.scaling import growth
 from tools.docs.lesson import chart_rows
@@ -69,11 +71,16 @@ def _draw_scaling(panels: Sequence[Mapping[str, Any]]) -> Any:
     return growth(panels, title="How the cost grows")
 
 
+def _draw_explanations(panels: Sequence[Mapping[str, Any]]) -> Any:
+    return heatmap_methods(panels, title="Which heatmaps show what the network uses")
+
+
 CHARTS: Mapping[str, Chart] = MappingProxyType(
     {
         "lesson": Chart(chart_rows, _draw_lesson),
         "budget": Chart(budget_curves, _draw_budget),
         "scaling": Chart(scaling_panels, _draw_scaling, kind="scaling"),
+        "explanations": Chart(method_panels, _draw_explanations, kind="benchmark"),
     }
 )
 

@@ -168,8 +168,16 @@ def explain(
     ] = (),
     /,
     *,
+    method: Annotated[
+        str,
+        Parameter(
+            help="focused-gradients, grad-cam, hires-cam, layer-cam, fused-layer-cam, score-cam, "
+            "integrated-gradients, occlusion or rise"
+        ),
+    ] = "focused-gradients",
     layer: Annotated[
-        str | None, Parameter(help="layer to explain; default: chosen automatically")
+        str | None,
+        Parameter(help="layer to look at, for the methods named cam; default: chosen for you"),
     ] = None,
     truncated: Truncated = False,
     data: MovedData = None,
@@ -178,8 +186,9 @@ def explain(
     strict: Strict = False,
     as_json: Json = False,
 ) -> int:
-    """Show where the model looks (Grad-CAM); prints the paths of the figures.
+    """Show where the model looks, as heatmaps that are tested; prints the paths written.
 
+    Of a run, the dossier of its most frequent confusions is made as well.
     Files that can't be used are named on stderr, and the exit code is 1 at the end.
     """
     from clearsight.workflows.explain import explain
@@ -187,9 +196,9 @@ def explain(
     files = [Path(name) for name in image_names(images, sys.stdin, sys.stderr)]
     errors: dict[Path, str] = {}
     figures = explain(
-        registry.bundle_folder(target), files, layer=layer, out=out, truncated=truncated,
-        data=data, data_dir=data_dir, on_error=None if strict else errors.__setitem__,
-        progress=TerminalProgress(),
+        registry.bundle_folder(target), files, method=method, layer=layer, out=out,
+        truncated=truncated, data=data, data_dir=data_dir,
+        on_error=None if strict else errors.__setitem__, progress=TerminalProgress(),
     )  # fmt: skip
     return output.show_explained(figures, errors, as_json=as_json)
 

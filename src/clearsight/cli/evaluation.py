@@ -9,6 +9,7 @@ from clearsight.cli.options import DataDir, Json, RunFolder
 from clearsight.cli.output import interval, show_evaluation, show_json, show_table, show_text
 from clearsight.cli.terminal import TerminalProgress
 from clearsight.errors import UsageError
+from clearsight.runs import Run
 from clearsight.wording import percent
 
 
@@ -27,6 +28,21 @@ def evaluate(
             show_default=False,
         ),
     ] = False,
+    faithfulness: Annotated[
+        bool,
+        Parameter(
+            help="also test the heatmaps of every method on 500 images; takes minutes",
+            show_default=False,
+        ),
+    ] = False,
+    everything: Annotated[
+        bool,
+        Parameter(
+            name="--all",
+            help="measure everything: also the heatmaps, and accuracy on corrupted images",
+            show_default=False,
+        ),
+    ] = False,
     sample: Annotated[
         int | None, Parameter(help="with --corruptions: so many test images; default: 1000")
     ] = None,
@@ -41,6 +57,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Evaluate a run on its test set, on another data set, or on corrupted images."""
+    if tta is not None and (faithfulness or everything):
+        raise UsageError("--tta: --faithfulness and --all measure by the recipe; leave --tta out")
     if sample is not None and (sample < 1 or not corruptions):
         raise UsageError("--sample: give 1 or more images, together with --corruptions")
     if corruptions:
@@ -58,11 +76,22 @@ def evaluate(
         return
     from clearsight.workflows.evaluate import evaluate as measure
 
-    evaluation = measure(run, data=data, data_dir=data_dir, tta=tta, progress=TerminalProgress())
+    evaluation = measure(
+        run, data=data, data_dir=data_dir, tta=tta, faithfulness=faithfulness or everything,
+        progress=TerminalProgress(),
+    )  # fmt: skip
     if "own" in evaluation:
         show_other_data(evaluation, as_json=as_json)
-    else:
-        show_evaluation(evaluation, Run(run), as_json=as_json)
+        return
+    if everything:
+        from clearsight.workflows.robustness import evaluate_corruptions
+
+        corrupted = evaluate_corruptions(
+            run, data=data, data_dir=data_dir, progress=TerminalProgress()
+        )
+        if not as_json:
+            show_corruptions(corrupted, as_json=False)
+    show_evaluation(evaluation, Run(run), as_json=as_json)
 
 
 def show_corruptions(result: Mapping[str, Any], *, as_json: bool) -> None:

@@ -24,7 +24,8 @@ from clearsight.data.walking import Kind, Passed, is_own, join, kind_of, scan, s
 from clearsight.errors import DataError
 
 _PLAIN = {"train", "val", "valid", "validation", "test"}  # names of parts that need no note
-_FIGURE = "_gradcam.png"  # what `clearsight explain` adds to a file's name
+# What `clearsight explain` adds to a file's name, now and in 0.1.
+_FIGURES = ("_heatmap.png", "_gradcam.png")
 
 _Files = list[tuple[str, os.DirEntry[str]]]
 
@@ -257,7 +258,7 @@ def _is_output(folder: str, files: _Files, inside: Passed) -> bool:
     """Whether a would-be class holds only what clearsight wrote: `runs`, or drawn explanations."""
     if inside.names[Kind.OWN] and (not files or folder.lower() == "runs"):
         return True
-    return bool(files) and all(file.endswith(_FIGURE) for file, _ in files)
+    return bool(files) and all(file.endswith(_FIGURES) for file, _ in files)
 
 
 def _check_same_classes(

@@ -20,6 +20,7 @@ from clearsight.evaluation.corrections import corrections_sentence
 from clearsight.evaluation.explorer import page_content
 from clearsight.evaluation.intervals import accuracy_interval
 from clearsight.evaluation.predictions import read_predictions
+from clearsight.evaluation.report_heatmaps import dossier, faithfulness
 from clearsight.evaluation.shift import shift_sentence
 from clearsight.evaluation.slices import SIGNIFICANT, slices_sentence
 from clearsight.evaluation.verdict import calibration_sentence, target_verdict
@@ -59,9 +60,10 @@ _FIGURES = (
     ("probabilities", "coverage_accuracy", "Accuracy by coverage, one view per image",
      "Accuracy of the surest images over their share of all, with the thresholds for promised "
      "accuracies."),
-    ("explanation", "gradcam_samples", "Grad-CAM samples",
+    ("explanation", "(?:heatmap|gradcam)_samples", "Where the model looks",
      "Images and the regions that spoke for the predicted class: three right, three wrong."),
-    ("explanation", "gradcam_confusion_analysis", "Grad-CAM confusion analysis",
+    ("explanation", "heatmap_confusions|gradcam_confusion_analysis",
+     "Where it looks in its confusions",
      "For the most frequent confusions, the regions that spoke for the predicted and for the true "
      "class."),
     ("robustness", "corruptions", "Accuracy on corrupted images",
@@ -94,6 +96,8 @@ _FILES = (
     ("explorer.json", "what the explorer of this page shows"),
     ("doubt.html", "the labels most likely wrong, to correct them"),
     ("doubt.csv", "all labels, the most doubtful first"),
+    ("faithfulness.json", "how the heatmaps fared at deletion and insertion"),
+    ("dossier.json", "the most frequent confusions, image by image; pictures in dossier.png"),
     ("figures", "the figures of this page as PNG"),
     ("bundle", "the exported model"),
 )
@@ -162,6 +166,8 @@ def _content(run: Run) -> dict[str, Any]:
         "slices": _slices(_json(run.slices)) if evaluation else None,
         "figures": _figures(run.figures),
         "explorer": page_content(read_json(run.explorer)) if run.explorer.is_file() else None,
+        "faithfulness": faithfulness(run),
+        "dossier": dossier(run),
         "split": _split(manifest) if manifest else None,
         "recipe": _short_plans(run.recipe.read_text(encoding="utf-8")),
         "environment": _rows(_json(run.environment) or {}),

@@ -1,1 +1,1 @@
-"""Why a model decided as it did: Grad-CAM maps and the figures made of them."""
+"""Why a model decided as it did: heatmaps by several methods, their test, and the confusions."""

@@ -1,4 +1,4 @@
-"""The Grad-CAM figures of a run, and of images of one's own."""
+"""The heatmaps of a run, and of images of one's own, as figures."""
 
 import hashlib
 import itertools
@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -15,12 +14,13 @@ from clearsight.data.images import Fit, fit_image
 from clearsight.errors import DataError, UsageError
 from clearsight.evaluation.confusion import confusion_pairs
 from clearsight.evaluation.metrics import predict_probabilities
-from clearsight.explanation.cam import choose_layer, grad_cam
-from clearsight.figures.cam import (
+from clearsight.explanation.heatmaps import heatmaps
+from clearsight.explanation.methods import DEFAULT, METHODS, Explainer, check_method, explainer
+from clearsight.figures.heatmaps import (
     ConfusedPair,
-    gradcam_confusion_analysis,
-    gradcam_image,
-    gradcam_samples,
+    heatmap_confusions,
+    heatmap_image,
+    heatmap_samples,
 )
 from clearsight.figures.save import save
 from clearsight.figures.style import message_figure
@@ -32,6 +32,9 @@ PAIRS = 4
 EXAMPLES = 2
 SHOWN_CLASSES = 3
 
+Drawn = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Images uint8 [N, H, W, 3] and classes int64 [N] → heatmaps float32 [N, H, W], 0–1."""
+
 
 def explain_run(
     model: Classifier,
@@ -41,20 +44,24 @@ def explain_run(
     classes: Sequence[str],
     figures_dir: Path,
     *,
+    method: str = DEFAULT,
     layer: str | None = None,
+    verdict: str | None = None,
     progress: Progress = SILENT,
 ) -> list[Path]:
-    """Writes `gradcam_samples.png` and `gradcam_confusion_analysis.png`; returns their paths.
+    """Writes `heatmap_samples.png` and `heatmap_confusions.png`; returns their paths.
 
     `images`: uint8 [N, H, W, 3]; `labels`: int64 [N]; `probabilities`: float32 [N, K], as
     evaluated. The samples are the right predictions nearest to their median confidence and the
     most confident wrong ones, of different true classes where there are; the pairs are the most
-    frequent confusions, each with its most confident examples. Where the model gives no map to
-    draw, the figures say why. Raises `UsageError` for an unfit `layer`.
+    frequent confusions, each with its most confident examples. `verdict` is a sentence on whether
+    the heatmaps can be trusted, which the figures show. Where the method gives no map for this
+    model, the figures say why. Raises `UsageError` for an unknown method or an unfit `layer`.
     """
-    paths = [figures_dir / "gradcam_samples.png", figures_dir / "gradcam_confusion_analysis.png"]
+    paths = [figures_dir / "heatmap_samples.png", figures_dir / "heatmap_confusions.png"]
+    check_method(method, layer)
     try:
-        layer = layer or choose_layer(model, images.shape[1:])
+        maps = _drawn(explainer(model, images.shape[1:], method=method, layer=layer))
     except UsageError as error:
         for path in paths:
             save(message_figure("No heatmaps", str(error)), path)
@@ -62,13 +69,15 @@ def explain_run(
     predicted = probabilities.argmax(1)
     confidence = probabilities.max(1)
     chosen = choose_samples(labels, predicted, confidence)
-    samples = gradcam_samples(
+    samples = heatmap_samples(
         images[chosen],
-        _maps(model, images[chosen], predicted[chosen], layer),
+        maps(images[chosen], predicted[chosen]),
         labels=labels[chosen],
         predicted=predicted[chosen],
         probabilities=probabilities[chosen],
         classes=classes,
+        method=METHODS[method].title,
+        verdict=verdict,
     )
     confused = confusion_pairs(labels, predicted, classes)[:PAIRS]
     pairs: list[ConfusedPair] = []
@@ -83,12 +92,13 @@ def explain_run(
                     predicted=pair["predicted"],
                     count=pair["count"],
                     images=images[shown],
-                    predicted_maps=_maps(model, images[shown], np.full(len(shown), p), layer),
-                    true_maps=_maps(model, images[shown], np.full(len(shown), t), layer),
+                    predicted_maps=maps(images[shown], np.full(len(shown), p)),
+                    true_maps=maps(images[shown], np.full(len(shown), t)),
                 )
             )
             advance(1)
-    for path, figure in zip(paths, (samples, gradcam_confusion_analysis(pairs)), strict=True):
+    confusions = heatmap_confusions(pairs, method=METHODS[method].title, verdict=verdict)
+    for path, figure in zip(paths, (samples, confusions), strict=True):
         save(figure, path)
     return paths
 
@@ -100,23 +110,24 @@ def explain_images(
     size: int,
     fit: Fit,
     out: Path,
+    method: str = DEFAULT,
     layer: str | None = None,
     truncated: bool = False,
     on_error: Callable[[Path, str], None] | None = None,
     progress: Progress = SILENT,
 ) -> list[Path]:
-    """Writes `<file's stem>_gradcam.png` into `out` for each image file; returns the paths.
+    """Writes `<file's stem>_heatmap.png` into `out` for each image file; returns the paths.
 
     Each shows the image as the model gets it (`size` px, fitted by `fit`) and the evidence for its
     three most probable classes. With `truncated`, damaged files are used as far as they can be
     decoded. Where `out` holds another file's figure by that name, of this call or an earlier one,
     it gets `-2`, `-3`. A file that can't be used is a `DataError`, and the figures before it stay;
     with `on_error`, called with it and the reason, it is left out. Raises `UsageError` for no file,
-    or a model that gives no maps.
+    an unknown method, or a model that gives it no maps.
     """
     if not files:
         raise UsageError("images: found none; give at least one image file")
-    layer = layer or choose_layer(model, (size, size, 3))
+    maps = _drawn(explainer(model, (size, size, 3), method=method, layer=layer))
     written = []
     with progress.task("explaining", len(files)) as advance:
         for file in files:
@@ -131,16 +142,16 @@ def explain_images(
             name = str(file.resolve()).encode("utf-8", "surrogateescape")
             source = hashlib.sha256(name).hexdigest()
             written.append(_own_path(out, file.stem, source))
-            save(_explained(model, image, layer, file.name), written[-1], source=source)
+            save(_explained(model, image, maps, file.name), written[-1], source=source)
     return written
 
 
-def _explained(model: Classifier, image: np.ndarray, layer: str, title: str) -> Figure:
+def _explained(model: Classifier, image: np.ndarray, maps: Drawn, title: str) -> Figure:
     (probabilities,) = predict_probabilities(model, image[None])
     top = np.argsort(-probabilities, kind="stable")[:SHOWN_CLASSES]
-    maps = _maps(model, np.repeat(image[None], len(top), 0), top, layer)
+    found = maps(np.repeat(image[None], len(top), 0), top)
     names = [model.classes[k] for k in top]
-    return gradcam_image(image, maps, names, probabilities[top], title)
+    return heatmap_image(image, found, names, probabilities[top], title)
 
 
 def choose_samples(labels: np.ndarray, predicted: np.ndarray, confidence: np.ndarray) -> np.ndarray:
@@ -161,7 +172,7 @@ def _own_path(out: Path, stem: str, source: str) -> Path:
     """Where the figure of the file with the digest `source` goes: a new place, or its old one."""
     for count in itertools.count(1):
         suffix = "" if count == 1 else f"-{count}"
-        path = out / f"{stem}{suffix}_gradcam.png"
+        path = out / f"{stem}{suffix}_heatmap.png"
         if not path.exists() or _source(path) == source:
             return path
     raise AssertionError
@@ -184,7 +195,5 @@ def _varied(ranked: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.concatenate([ranked[best], ranked[~best]])[:SAMPLES]
 
 
-def _maps(model: Classifier, images: np.ndarray, targets: np.ndarray, layer: str) -> np.ndarray:
-    device = next(model.parameters()).device
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device)
-    return grad_cam(model, pixels, torch.from_numpy(targets), layer=layer).cpu().numpy()
+def _drawn(explain: Explainer) -> Drawn:
+    return lambda images, classes: heatmaps(explain(images, classes)).cpu().numpy()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
 from clearsight.errors import TrainingError, UsageError
-from clearsight.explanation.cam import SMALLEST_MAP, choose_layer
+from clearsight.explanation.layers import SMALLEST_MAP, choose_layer
 from clearsight.models.classifier import Classifier
 from clearsight.models.modes import BATCH_NORMS, evaluating, keeping_statistics
 from clearsight.models.preprocess import Expectation

@@ -10,12 +10,14 @@ from clearsight.files import read_json
 from clearsight.progress import SILENT, Progress
 from clearsight.runs import Run, at_work, open_run
 from clearsight.training.recorded import is_trained
+from clearsight.workflows.faithfulness import measure_faithfulness
 from clearsight.workflows.loading import load_run, load_run_images
 from clearsight.workflows.other_data import evaluate_elsewhere, is_another_set
 from clearsight.workflows.results import (
     CALIBRATED,
     MEASURED,
     evaluate_model,
+    explain_measured,
     forget,
     make_missing,
     measure,
@@ -29,6 +31,7 @@ def evaluate(
     data: str | None = None,
     data_dir: Path | str | None = None,
     tta: TTA | None = None,
+    faithfulness: bool = False,
     images: ImageSet | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
@@ -37,7 +40,8 @@ def evaluate(
     The part is the validation part where the split has no test part, and named so. Calibrates the
     model anew; writes `evaluation.json`, `predictions.parquet`, that of the validation part, the
     figures and the report, and whatever else a killed process left out; with another `tta` than the
-    recipe's it writes nothing, for that is not the result of the recipe.
+    recipe's it writes nothing, for that is not the result of the recipe. With `faithfulness` the
+    heatmaps of every method are tested, and `faithfulness.json` says how they fared.
 
     `data` says where the images lie, if not where they were; `images` are the run's, where they are
     loaded already. Where fewer than half of the run's images are found at `data`, by their ids, it
@@ -70,5 +74,8 @@ def evaluate(
         forget(loaded.run, CALIBRATED, MEASURED)
         evaluation = measure(loaded, progress)
         make_missing(loaded, progress)
+        if faithfulness:
+            measure_faithfulness(loaded, progress)
+            explain_measured(loaded, progress=progress)  # its figures say the verdict
         report(loaded.run)
     return evaluation

@@ -11,7 +11,8 @@ from clearsight.errors import UsageError
 from clearsight.evaluation.explorer import NEIGHBOURS, choose, content, nearest
 from clearsight.evaluation.metrics import batch_size
 from clearsight.evaluation.predictions import read_predictions
-from clearsight.explanation.cam import choose_layer, grad_cam
+from clearsight.explanation.heatmaps import heatmaps
+from clearsight.explanation.methods import explainer
 from clearsight.files import read_json, write_text
 from clearsight.models.classifier import Classifier
 from clearsight.models.modes import evaluating
@@ -100,14 +101,13 @@ def _maps(
 ) -> np.ndarray | None:
     """float32 [M, H, W], the heatmaps of the predicted classes; None where the model gives none."""
     try:
-        layer = choose_layer(model, pixels.shape[1:])
+        explain = explainer(model, pixels.shape[1:])
     except UsageError:
         return None
-    parts, batch = [], batch_size(model.preprocess.size or pixels.shape[1])
+    parts, step = [], batch_size(pixels.shape[1])
     with progress.task("heatmaps", len(pixels)) as advance:
-        for start in range(0, len(pixels), batch):
-            several = torch.from_numpy(np.array(pixels[start : start + batch]))
-            chosen = torch.from_numpy(targets[start : start + batch])
-            parts.append(grad_cam(model, several, chosen, layer=layer).cpu().numpy())
+        for start in range(0, len(pixels), step):
+            several, of = pixels[start : start + step], targets[start : start + step]
+            parts.append(heatmaps(explain(several, of)).cpu().numpy())
             advance(len(several))
     return np.concatenate(parts)

@@ -26,6 +26,8 @@ from clearsight.evaluation.probabilities import before_and_after, judge_probabil
 from clearsight.evaluation.report import write_report
 from clearsight.evaluation.slices import evaluate_slices, properties
 from clearsight.explanation.explain import explain_run
+from clearsight.explanation.judge import verdict
+from clearsight.explanation.methods import DEFAULT
 from clearsight.figures.run import draw_augmentation, draw_data, draw_evaluation, draw_training
 from clearsight.files import read_json, write_json
 from clearsight.models.classifier import Classifier
@@ -36,6 +38,7 @@ from clearsight.training.checkpoint import TRAIN_STATE, load_classifier, load_me
 from clearsight.training.recorded import is_trained
 from clearsight.workflows.calibrate import calibrate, tta_temperature
 from clearsight.workflows.explore import explore
+from clearsight.workflows.faithfulness import heatmaps_judged
 from clearsight.workflows.loading import LoadedRun
 
 DATA, CALIBRATED, MEASURED = "data figures", "calibrated", "measured"
@@ -171,13 +174,15 @@ def _slices(loaded: LoadedRun, probabilities: np.ndarray, progress: Progress) ->
 def explain_measured(
     loaded: LoadedRun,
     *,
+    method: str = DEFAULT,
     layer: str | None = None,
     out: Path | None = None,
     progress: Progress = SILENT,
 ) -> list[Path]:
-    """Grad-CAM figures of the part a run was measured on, into `out` or the run's figures."""
+    """Heatmaps of the part a run was measured on, tested, into `out` or the run's figures."""
     _, indices = loaded.measured()
     model = load_classifier(loaded.run.weights)
+    judged = heatmaps_judged(loaded, model, method, layer, progress)
     written = explain_run(
         model,
         loaded.images.images[indices],
@@ -185,10 +190,22 @@ def explain_measured(
         read_predictions(loaded.run.predictions).probabilities,
         model.classes,
         out or loaded.run.figures,
+        method=method,
         layer=layer,
+        verdict=None if judged is None else verdict(judged, method),
         progress=progress,
     )
     if out is None:
+        if judged is None:
+            loaded.run.faithfulness.unlink(missing_ok=True)
+        else:
+            write_json(loaded.run.faithfulness, judged)
+            written.append(loaded.run.faithfulness)
+        # Figures that an earlier explanation left would contradict this one.
+        for name in _made(loaded.run).get(EXPLAINED, []):
+            figure = loaded.run.figures / Path(name).name
+            if figure not in written:
+                figure.unlink(missing_ok=True)
         _note(loaded.run, EXPLAINED, written)
     return written
 

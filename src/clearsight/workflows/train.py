@@ -36,6 +36,7 @@ from clearsight.workflows.loading import LoadedRun, load_data, load_run
 from clearsight.workflows.results import (
     CALIBRATED,
     EXPLAINED,
+    EXPLORED,
     MEASURED,
     REPORTED,
     draw_inputs,
@@ -196,7 +197,8 @@ def _train(
     trained = is_trained(run, config)
     if not trained:
         # Of an earlier epoch, if `evaluate` made them.
-        forget(run, CALIBRATED, MEASURED, EXPLAINED, REPORTED)
+        forget(run, CALIBRATED, MEASURED, EXPLAINED, EXPLORED, REPORTED)
+        run.dossier.unlink(missing_ok=True)
         with tracked(run, config, progress) as tracking:
             train_model(run, config, images, parts, model=model, resume=True, progress=tracking)
             tracking.finish(measure(loaded, progress))

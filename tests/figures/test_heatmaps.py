@@ -1,13 +1,13 @@
-"""Grad-CAM figures: the right panels with the right titles, for few and odd samples too."""
+"""Heatmaps as figures: the right panels with the right titles, for few and odd samples too."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from clearsight.figures.cam import (
+from clearsight.figures.heatmaps import (
     ConfusedPair,
-    gradcam_confusion_analysis,
-    gradcam_image,
-    gradcam_samples,
+    heatmap_confusions,
+    heatmap_image,
+    heatmap_samples,
 )
 
 CLASSES = ("cat", "dog", "ship")
@@ -33,13 +33,14 @@ def shown(figure: Figure) -> list[np.ndarray]:
 def test_samples_put_right_ones_left_and_wrong_ones_right_and_say_both_classes() -> None:
     images = pixels(3)
     probabilities = np.array([[0.9, 0.1, 0], [0.2, 0.8, 0], [0.3, 0, 0.7]], np.float32)
-    figure = gradcam_samples(
+    figure = heatmap_samples(
         images,
         maps(3),
         labels=np.array([0, 0, 2]),
         predicted=np.array([0, 1, 2]),
         probabilities=probabilities,
         classes=CLASSES,
+        method="LayerCAM",
     )
     assert titles(figure) == [
         "truth: cat", "cat 90%", "truth: ship", "ship 70%", "truth: cat", "dog 80%",
@@ -52,32 +53,34 @@ def test_samples_put_right_ones_left_and_wrong_ones_right_and_say_both_classes()
 
 def test_samples_say_when_nothing_is_wrong_or_there_is_nothing() -> None:
     probabilities = np.array([[0.9, 0.1, 0]], np.float32)
-    figure = gradcam_samples(
+    figure = heatmap_samples(
         pixels(1),
         maps(1),
         labels=np.array([0]),
         predicted=np.array([0]),
         probabilities=probabilities,
         classes=CLASSES,
+        method="LayerCAM",
     )
     texts = [text.get_text() for half in figure.subfigs for text in half.texts]
     assert "no wrong prediction among these images" in texts
     none = np.zeros(0, np.int64)
-    figure = gradcam_samples(
+    figure = heatmap_samples(
         pixels(0),
         maps(0),
         labels=none,
         predicted=none,
         probabilities=probabilities[:0],
         classes=CLASSES,
+        method="LayerCAM",
     )
-    assert titles(figure) == ["Grad-CAM samples"]
+    assert titles(figure) == ["Where the model looks"]
 
 
 def test_where_the_map_is_zero_the_image_is_grey_and_where_it_is_one_it_is_coloured() -> None:
     image = np.full((2, 2, 3), 100, np.uint8)
     cam = np.array([[0, 1], [0, 0]], np.float32)
-    figure = gradcam_image(image, cam[None], ["cat"], np.array([0.5]), "a.png")
+    figure = heatmap_image(image, cam[None], ["cat"], np.array([0.5]), "a.png")
     overlay = shown(figure)[1]
     assert np.ptp(overlay[0, 0]) < 0.01
     assert np.ptp(overlay[0, 1]) > 0.2
@@ -95,7 +98,7 @@ def test_confusion_analysis_has_a_row_per_pair_with_count_and_both_maps() -> Non
             images=pixels(1), predicted_maps=maps(1), true_maps=maps(1),
         ),
     ]  # fmt: skip
-    figure = gradcam_confusion_analysis(pairs)
+    figure = heatmap_confusions(pairs, method="LayerCAM")
     assert titles(figure) == ["dog", "cat", "dog", "cat", "cat", "ship"]
     assert len(shown(figure)) == 9
     headings = [[t.get_text() for t in row.subfigs[0].texts] for row in figure.subfigs]
@@ -103,11 +106,22 @@ def test_confusion_analysis_has_a_row_per_pair_with_count_and_both_maps() -> Non
 
 
 def test_confusion_analysis_without_confusions_says_so() -> None:
-    assert titles(gradcam_confusion_analysis([])) == ["Grad-CAM confusion analysis"]
+    assert titles(heatmap_confusions([], method="LayerCAM")) == ["Confusions"]
 
 
 def test_a_map_of_zeros_is_named_so() -> None:
     cams = np.stack([np.zeros((8, 8), np.float32), maps(1)[0]])
-    figure = gradcam_image(pixels(1)[0], cams, ["cat", "dog"], np.array([0.5, 0.4]), "a.png")
+    figure = heatmap_image(pixels(1)[0], cams, ["cat", "dog"], np.array([0.5, 0.4]), "a.png")
     texts = [[text.get_text() for text in axes.texts] for axes in figure.axes]
     assert texts == [[], ["no evidence"], []]
+
+
+def test_figures_name_the_method_and_say_at_their_foot_whether_to_trust_it() -> None:
+    pair: ConfusedPair = {
+        "true": "cat", "predicted": "dog", "count": 3,
+        "images": pixels(1), "predicted_maps": maps(1), "true_maps": maps(1),
+    }  # fmt: skip
+    figure = heatmap_confusions([pair], method="LayerCAM", verdict="Do not trust these maps.")
+    assert figure.get_suptitle().endswith("by LayerCAM")
+    assert figure.get_supxlabel() == "Do not trust these maps."
+    assert heatmap_confusions([pair], method="LayerCAM").get_supxlabel() == ""

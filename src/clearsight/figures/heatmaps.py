@@ -1,4 +1,4 @@
-"""Grad-CAM figures: what a network looks at where it is right, wrong, and in its confusions."""
+"""Heatmaps: what a network looks at where it is right, wrong, and in its confusions."""
 
 from collections.abc import Sequence
 from typing import TypedDict
@@ -38,7 +38,7 @@ class ConfusedPair(TypedDict):
 
 
 @styled()
-def gradcam_samples(
+def heatmap_samples(
     images: np.ndarray,
     maps: np.ndarray,
     *,
@@ -46,11 +46,14 @@ def gradcam_samples(
     predicted: np.ndarray,
     probabilities: np.ndarray,
     classes: Sequence[str],
+    method: str,
+    verdict: str | None = None,
 ) -> Figure:
     """Images beside their maps: those the model reads rightly on the left, wrongly on the right.
 
     `images`: uint8 [N, H, W, 3]; `maps`: float32 [N, H, W], 0–1, for the predicted class;
-    `labels`, `predicted`: int64 [N]; `probabilities`: float32 [N, K].
+    `labels`, `predicted`: int64 [N]; `probabilities`: float32 [N, K]. `method` is named in the
+    title, and `verdict`, on whether the maps can be trusted, stands at the foot.
     """
     sides = (
         ("Right", RIGHT, np.flatnonzero(labels == predicted)),
@@ -58,9 +61,10 @@ def gradcam_samples(
     )
     rows = max(len(chosen) for _, _, chosen in sides)
     if not rows:
-        return message_figure("Grad-CAM samples", "There are no images to explain.")
+        return message_figure("Where the model looks", "There are no images to explain.")
     figure = new_figure(9.2, 0.75 + 2.25 * rows)
-    figure.suptitle("Grad-CAM samples: the evidence for the predicted class")
+    figure.suptitle(f"Where the model looks: evidence for the predicted class by {method}")
+    _say(figure, verdict)
     halves = figure.subfigures(1, 2, squeeze=False)[0]
     for half, (title, colour, chosen) in zip(halves, sides, strict=True):
         half.suptitle(title, color=colour, fontsize=10)
@@ -81,17 +85,20 @@ def gradcam_samples(
 
 
 @styled()
-def gradcam_confusion_analysis(pairs: Sequence[ConfusedPair]) -> Figure:
+def heatmap_confusions(
+    pairs: Sequence[ConfusedPair], *, method: str, verdict: str | None = None
+) -> Figure:
     """A row per confused pair: examples, each with the maps for the predicted and the true class.
 
-    Pairs may have different numbers of examples.
+    Pairs may have different numbers of examples. `method` and `verdict` as of `heatmap_samples`.
     """
     if not pairs:
-        return message_figure("Grad-CAM confusion analysis", "The model confused no two classes.")
+        return message_figure("Confusions", "The model confused no two classes.")
     # The title needs the width of two, and one example alone stays as small as elsewhere.
     examples = max(2, *(len(pair["images"]) for pair in pairs))
     figure = new_figure(1.3 + 3.9 * examples, 0.5 + 1.55 * len(pairs))
-    figure.suptitle("Grad-CAM confusion analysis: what spoke for the wrong and for the right class")
+    figure.suptitle(f"Confusions: evidence for the wrong and for the right class by {method}")
+    _say(figure, verdict)
     for strip, pair in zip(
         figure.subfigures(len(pairs), 1, squeeze=False)[:, 0], pairs, strict=True
     ):
@@ -113,7 +120,7 @@ def gradcam_confusion_analysis(pairs: Sequence[ConfusedPair]) -> Figure:
 
 
 @styled()
-def gradcam_image(
+def heatmap_image(
     image: np.ndarray, maps: np.ndarray, names: Sequence[str], probabilities: np.ndarray, title: str
 ) -> Figure:
     """One image and the evidence for each of M classes, titled by name and probability.
@@ -131,6 +138,11 @@ def gradcam_image(
     return figure
 
 
+def _say(figure: Figure, verdict: str | None) -> None:
+    if verdict is not None:
+        figure.supxlabel(verdict, fontsize=8, color=MUTED)
+
+
 def show_image(axes: Axes, image: np.ndarray) -> None:
     """`image`, uint8 [H, W, 3], on `axes` without ticks and frame."""
     axes.imshow(image)
@@ -143,10 +155,7 @@ def show_map(axes: Axes, image: np.ndarray, cam: np.ndarray) -> None:
     A map of zeros, where all of the layer speaks against the class, is named so: grey alone would
     look like a failure.
     """
-    grey = image.astype(np.float32).mean(2, keepdims=True) / 255
-    colour = colormaps[CAM_COLOURS](cam)[..., :3]
-    weight = 0.25 + 0.45 * cam[..., None]
-    axes.imshow((1 - weight) * grey + weight * colour)
+    axes.imshow(overlaid(image, cam))
     axes.set_axis_off()
     if not cam.any():
         box = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 2}
@@ -154,3 +163,11 @@ def show_map(axes: Axes, image: np.ndarray, cam: np.ndarray) -> None:
             0.5, 0.06, "no evidence", transform=axes.transAxes, ha="center", va="bottom",
             fontsize=7, color="white", bbox=box,
         )  # fmt: skip
+
+
+def overlaid(image: np.ndarray, cam: np.ndarray) -> np.ndarray:
+    """uint8 [H, W, 3] in grey under `cam`, float32 [H, W], 0–1 → float [H, W, 3], 0–1."""
+    grey = image.astype(np.float32).mean(2, keepdims=True) / 255
+    colour = colormaps[CAM_COLOURS](cam)[..., :3]
+    weight = 0.25 + 0.45 * cam[..., None]
+    return (1 - weight) * grey + weight * colour
