@@ -2,7 +2,6 @@
 
 import csv
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
@@ -22,7 +21,6 @@ from clearsight.files import write_json
 from clearsight.runs import Run, create_run
 from tests.conftest import make_images
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 KINDS = {"train": "margins", "validation": "predictions", "test": "predictions"}
 
 
@@ -43,16 +41,6 @@ def written(folder: Path, images: ImageSet, show: int = 20) -> Run:
     write_json(run.split, manifest(images, split(images, Config().data), Config().data))
     write_page(run, doubts(images), KINDS, show)
     return run
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
