@@ -91,7 +91,8 @@ def test_the_graph_resamples_as_the_layer_does(
     ).eval()
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (3, side, side, 3), dtype=torch.uint8, generator=generator)
-    found = onnx_engine(onnx_graph(model, size=side, fit="letterbox"), "graph")(images.numpy())
+    engine = onnx_engine(onnx_graph(model, size=side, fit="letterbox"), "graph")
+    found = engine(images.numpy()).probabilities
     assert abs(found - model(images).softmax(1).numpy()).max() < 1e-5
 
 

@@ -165,7 +165,7 @@ def test_a_run_killed_while_it_was_calibrated_is_finished(
         with pytest.raises(KeyboardInterrupt):
             trained(tmp_path)
     run = Run(tmp_path / "run")
-    assert missing(run) == ["calibrated", "measured", "explained", "reported"]
+    assert missing(run) == ["calibrated", "measured", "explained", "explored", "reported"]
     resume(run.path, images=bands())
     assert missing(run) == []
     assert load_classifier(run.weights).temperature == read_json(run.calibration)["temperature"]
