@@ -150,6 +150,7 @@ def show_demo(run: "Run") -> None:
             "Next steps:",
             f"  {command} predict {run.bundle} IMAGE.png",
             f"  {command} explain {run.bundle} IMAGE.png",
+            f"  {command} evaluate {run.path} --all",
             f"  {command} train resnet20 --data YOUR_FOLDER --budget 5m",
         ]
     )
