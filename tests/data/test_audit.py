@@ -159,7 +159,8 @@ def test_cifar10_has_near_duplicates_across_train_and_test() -> None:
 
     started = time.process_time()
     report = audit(images)
-    assert time.process_time() - started < 40
+    # 27 s on a quiet machine; a search of all pairs would take many times as long.
+    assert time.process_time() - started < 120
     across = report.to_dict()["near_duplicates"]["parts"]["train–test"]["images"]
     # Barz and Denzler 2020 list 286; mirrored and small changes of view count here as well.
     assert 400 <= across <= 490
