@@ -15,13 +15,13 @@ from clearsight.workflows.loading import load_run, load_run_images
 from clearsight.workflows.other_data import evaluate_elsewhere, is_another_set
 from clearsight.workflows.results import (
     CALIBRATED,
+    EXPLAINED,
     MEASURED,
+    REPORTED,
     evaluate_model,
-    explain_measured,
     forget,
     make_missing,
     measure,
-    report,
 )
 
 
@@ -71,11 +71,10 @@ def evaluate(
             f"`clearsight train --resume {loaded.run.path}` finishes it"
         )
     with at_work(loaded.run):
-        forget(loaded.run, CALIBRATED, MEASURED)
+        forget(loaded.run, CALIBRATED, MEASURED, REPORTED)
         evaluation = measure(loaded, progress)
-        make_missing(loaded, progress)
         if faithfulness:
             measure_faithfulness(loaded, progress)
-            explain_measured(loaded, progress=progress)  # its figures say the verdict
-        report(loaded.run)
+            forget(loaded.run, EXPLAINED)  # its figures say the verdict
+        make_missing(loaded, progress)
     return evaluation
