@@ -22,6 +22,7 @@ from clearsight.workflows.results import (
     forget,
     make_missing,
     measure,
+    near_measured,
 )
 
 
@@ -64,7 +65,8 @@ def evaluate(
             f"the recipe measures with test-time augmentation {loaded.config.evaluation.tta}: its "
             "recorded result is unchanged"
         )
-        return evaluate_model(loaded, tta, progress)[0]
+        near = near_measured(loaded, progress)
+        return evaluate_model(loaded, tta, near, progress)[0]
     if not is_trained(loaded.run, loaded.config):
         progress.say(
             f"run {loaded.run.path}: its training has not finished; "

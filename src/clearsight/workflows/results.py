@@ -93,7 +93,8 @@ def measure(loaded: LoadedRun, progress: Progress = SILENT) -> dict[str, Any]:
     run, images, tta = loaded.run, loaded.images, loaded.config.evaluation.tta
     forget(run, MEASURED, EXPLORED)
     _make(run, CALIBRATED, lambda: calibrate(loaded, progress))
-    evaluation, probabilities = evaluate_model(loaded, tta, progress)
+    near = near_measured(loaded, progress)
+    evaluation, probabilities = evaluate_model(loaded, tta, near, progress)
     _, indices = loaded.measured()
     pixels, labels = images.images[indices], images.labels[indices]
     files = images.files[indices]
@@ -101,7 +102,7 @@ def measure(loaded: LoadedRun, progress: Progress = SILENT) -> dict[str, Any]:
         run.predictions, images.ids[indices], labels, probabilities, images.classes, files
     )
     write_json(run.evaluation, evaluation)
-    write_json(run.slices, _slices(loaded, probabilities, progress))
+    write_json(run.slices, _slices(loaded, probabilities, near))
     written = [run.predictions, run.evaluation, run.slices]
     written += draw_training(run, loaded.config)
     written += draw_evaluation(run, evaluation, pixels, labels, probabilities, files)
@@ -109,13 +110,19 @@ def measure(loaded: LoadedRun, progress: Progress = SILENT) -> dict[str, Any]:
     return evaluation
 
 
+def near_measured(loaded: LoadedRun, progress: Progress = SILENT) -> np.ndarray:
+    """int64: which of the measured images have a near or exact duplicate in training."""
+    _, indices = loaded.measured()
+    return near_training(loaded.images, loaded.split.train, indices, progress)
+
+
 def evaluate_model(
-    loaded: LoadedRun, tta: TTA, progress: Progress = SILENT
+    loaded: LoadedRun, tta: TTA, near: np.ndarray, progress: Progress = SILENT
 ) -> tuple[dict[str, Any], np.ndarray]:
     """(content of `evaluation.json`, probabilities [N, K] with `tta`) of the measured part.
 
-    Probabilities are calibrated where the run is; those of a `tta` that is not the recipe's by a
-    temperature of their own.
+    `near`: see `near_measured`. Probabilities are calibrated where the run is; those of a `tta`
+    that is not the recipe's by a temperature of their own.
     """
     run, (part, indices) = loaded.run, loaded.measured()
     model = load_classifier(run.weights)
@@ -147,27 +154,26 @@ def evaluate_model(
     if corrected := loaded.images.corrected(indices):
         source_labels = loaded.images.uncorrected().labels[indices]
         evaluation |= with_source_labels(probabilities.argmax(1), source_labels, corrected)
-    near = near_training(loaded.images, loaded.split.train, indices, progress)
     if len(near):
         evaluation |= without_near_duplicates(right, near)
     return evaluation, probabilities
 
 
-def _slices(loaded: LoadedRun, probabilities: np.ndarray, progress: Progress) -> dict[str, Any]:
+def _slices(loaded: LoadedRun, probabilities: np.ndarray, near: np.ndarray) -> dict[str, Any]:
     """The content of `slices.json`, of the measured part."""
     _, indices = loaded.measured()
     images, labels = loaded.images, loaded.images.labels[indices]
     values = properties(images.images[indices])
     values |= file_properties(Path(loaded.config.data.source), images.files[indices])
-    near = np.zeros(len(indices), bool)
-    near[near_training(images, loaded.split.train, indices, progress)] = True
+    is_near = np.zeros(len(indices), bool)
+    is_near[near] = True
     named = ("images with a near duplicate in training", "images without one")
     return evaluate_slices(
         probabilities.argmax(1) == labels,
         labels,
         images.classes,
         values,
-        {"near duplicates": (near, *named)},
+        {"near duplicates": (is_near, *named)},
     )
 
 
