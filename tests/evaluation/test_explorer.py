@@ -130,3 +130,15 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
     write_json(run.explorer, explored(predictions()) | {"pictures": "https://example.org/x.jpg"})
     with pytest.raises(FileError, match=r"explorer\.json: pictures"):
         write_report(run)
+
+
+def test_a_file_name_in_any_bytes_is_written(tmp_path: Path) -> None:
+    found = predictions()
+    neighbours = {
+        "indices": np.zeros((len(choose(found.labels, found.probabilities, 8)), 1), int),
+        "images": np.zeros((1, 8, 8, 3), np.uint8), "labels": np.array([0]),
+        "files": np.array(["caf\udce9.png"]),
+    }  # fmt: skip
+    run = create_run(tmp_path / "run", Config(), {})
+    write_json(run.explorer, explored(found, neighbours=neighbours))
+    assert "caf\\\\udce9.png" in run.explorer.read_text(encoding="utf-8")

@@ -99,6 +99,11 @@ def decoded(name: str) -> str:
         return name
 
 
+def as_utf8(name: str) -> str:
+    """A file name for a file of text: the bytes that are no UTF-8 stand there as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def printable(path: str | PurePath) -> str:
     """A path for messages: one line of valid text, with escapes for what can't be printed."""
     return "".join(

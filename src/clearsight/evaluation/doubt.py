@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from clearsight.data.images import ImageSet
+from clearsight.data.names import as_utf8
 from clearsight.errors import UsageError
 from clearsight.files import replacing
 from clearsight.progress import SILENT, Progress
@@ -198,7 +199,7 @@ def _cells(doubts: Doubts, i: int) -> list[Any]:
 
 def file_name(images: ImageSet, position: int) -> str:
     """The source's own name of an image; what is not valid UTF-8 in it as escapes."""
-    return str(images.files[position]).encode("utf-8", "backslashreplace").decode()
+    return as_utf8(str(images.files[position]))
 
 
 def _share(margins: np.ndarray) -> np.ndarray:

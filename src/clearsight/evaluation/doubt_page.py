@@ -1,16 +1,14 @@
 """`doubt.html`: the most doubted images on one page, to correct their labels by hand."""
 
-import base64
 import io
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from clearsight.evaluation.doubt import Doubts, file_name
+from clearsight.evaluation.pages import data_url, template
 from clearsight.files import read_json, write_text
 from clearsight.runs import Run
 
@@ -25,16 +23,9 @@ def write_page(run: Run, doubts: Doubts, kinds: Mapping[str, str], show: int) ->
     address. The file that it saves has the corrections of this run as well, so that it can take
     the place of the one the run was trained with. Raises `FileError` where the disk refuses.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     images = doubts.images
     known = np.flatnonzero(doubts.evidence.observations > 0)[:show]
-    page = environment.get_template("doubt.html.jinja").render(
+    page = template("doubt.html.jinja").render(
         name=run.path.resolve().name,
         source=images.name,
         total=len(doubts.rows),
@@ -89,4 +80,4 @@ def _picture(pixels: np.ndarray) -> str:
         kind = "jpeg"
         image.thumbnail((THUMBNAIL, THUMBNAIL))
         image.save(file, "JPEG", quality=85)
-    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+    return data_url(file.getvalue(), kind)

@@ -17,14 +17,16 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from clearsight.data.names import as_utf8
 from clearsight.evaluation.confusion import confusion_counts
+from clearsight.evaluation.pages import data_url
 from clearsight.evaluation.predictions import Predictions
+from clearsight.figures.heatmaps import CAM_COLOURS
 
 SIDE = 48  # px of a picture at most
 PIXELS = 6_000_000  # of all pictures: about 9 MB in the page
 NEIGHBOURS = 3  # of each image
 TOP = 5  # classes of each image
-HEAT = "inferno"  # as in the heatmap figures
 COLUMNS = 40
 CLASSES = 60  # above, the page has no matrix
 
@@ -99,7 +101,7 @@ def content(
         "neighbours": {
             "indices": neighbours["indices"].tolist(),
             "label": neighbours["labels"].tolist(),
-            "file": neighbours["files"].tolist(),
+            "file": [as_utf8(str(file)) for file in neighbours["files"]],
             "pictures": _atlas(neighbours["images"]),
         },
         "map": {
@@ -157,14 +159,14 @@ def _atlas(pictures: np.ndarray) -> str:
     else:
         sheet.save(file, "WEBP", quality=70, alpha_quality=70)
     kind = "jpeg" if opaque else "webp"
-    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+    return data_url(file.getvalue(), kind)
 
 
 def _coloured(maps: np.ndarray) -> np.ndarray:
     """float [M, H, W], 0–1 → uint8 [M, H, W, 4]: colours to lay over the images, clear at 0."""
     from matplotlib import colormaps
 
-    colours = colormaps[HEAT](maps, bytes=True)
+    colours = colormaps[CAM_COLOURS](maps, bytes=True)
     colours[..., 3] = np.uint8(255 * (0.15 + 0.6 * maps))
     return colours
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clearsight.data.names import as_utf8
 from clearsight.errors import FileError, RunError, UsageError
 from clearsight.files import check_regular, replacing
 
@@ -60,9 +61,8 @@ def write_predictions(
         "label": pa.array(np.asarray(labels), pa.int64()),
     }
     if files is not None and any(files):
-        # A name that is not valid UTF-8 keeps its bytes as escapes.
-        names = [str(f).encode("utf-8", "backslashreplace").decode() for f in files]
-        columns = {"id": columns["id"], "file": pa.array(names, pa.string()), **columns}
+        names = pa.array([as_utf8(str(file)) for file in files], pa.string())
+        columns = {"id": columns["id"], "file": names, **columns}
     for k, name in enumerate(classes):
         columns[f"p_{name}"] = pa.array(np.asarray(probabilities[:, k], np.float32))
     with replacing(path) as temporary:

@@ -1,6 +1,5 @@
 """`report.html`: a run on one page that needs nothing else, from the run folder's files only."""
 
-import base64
 import io
 import json
 import re
@@ -9,8 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
-from markupsafe import Markup
+from jinja2 import StrictUndefined, UndefinedError
 from PIL import Image
 
 from clearsight.config.tables import flatten
@@ -19,6 +17,7 @@ from clearsight.evaluation.copies import copies_sentence, near_sentence
 from clearsight.evaluation.corrections import corrections_sentence
 from clearsight.evaluation.explorer import page_content
 from clearsight.evaluation.intervals import accuracy_interval
+from clearsight.evaluation.pages import data_url, template
 from clearsight.evaluation.predictions import read_predictions
 from clearsight.evaluation.report_heatmaps import dossier, faithfulness
 from clearsight.evaluation.shift import shift_sentence
@@ -116,21 +115,13 @@ def write_report(run: Run) -> Path:
     The page holds its figures itself and names no outside address. Files the run does not have
     yet are left out. Raises `FileError` where the disk refuses.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=_Missing,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    filters = {
         "percent": _unbroken(percent),
         "count": _count,
         "duration": _unbroken(duration),
     }
-    template = environment.get_template("report.html.jinja")
     try:
-        page = template.render(_content(run))
+        page = template("report.html.jinja", filters, _Missing).render(_content(run))
     except UndefinedError as error:
         raise FileError(
             f"run {run.path}: a file is incomplete ({first_line(error)}); `clearsight evaluate` "
@@ -308,15 +299,11 @@ def _figure(path: Path, caption: str, about: str) -> dict[str, Any]:
         "about": about,
         "width": width,
         "height": height,
-        "source": _data_url(path.read_bytes()),
+        "source": data_url(path.read_bytes(), "png"),
         # A chart without pictures is turned dark by the page itself.
-        "dark": None if dark is None else _data_url(dark),
+        "dark": None if dark is None else data_url(dark, "png"),
         "chart": boxes == [],
     }
-
-
-def _data_url(png: bytes) -> str:
-    return Markup("data:image/png;base64,") + base64.b64encode(png).decode()
 
 
 def _dark(image: Image.Image, boxes: list[tuple[int, int, int, int]]) -> bytes:

@@ -1,13 +1,12 @@
 """What the report says of heatmaps: their test, and the dossier of the confusions."""
 
-import base64
 import io
 from collections.abc import Mapping
 from typing import Any
 
-from markupsafe import Markup
 from PIL import Image
 
+from clearsight.evaluation.pages import data_url
 from clearsight.explanation.judge import verdict
 from clearsight.files import read_json
 from clearsight.runs import Run
@@ -81,4 +80,4 @@ def _picture(sheet: Image.Image, side: int, row: int, column: int) -> str:
     box = (column * side, row * side, (column + 1) * side, (row + 1) * side)
     file = io.BytesIO()
     sheet.crop(box).convert("RGB").save(file, "JPEG", quality=92, subsampling=0)
-    return Markup("data:image/jpeg;base64,") + base64.b64encode(file.getvalue()).decode()
+    return data_url(file.getvalue(), "jpeg")

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from clearsight.data.names import as_utf8
 from clearsight.evaluation.confusion import confusion_pairs
 from clearsight.evaluation.metrics import batch_size
 from clearsight.explanation.heatmaps import heatmaps
@@ -173,5 +174,4 @@ def _bytes(colours: np.ndarray) -> np.ndarray:
 
 def _text(name: object) -> str:
     """An id or file name; of one that is no UTF-8 the bytes as escapes, as in predictions."""
-    text = name.decode() if isinstance(name, bytes) else str(name)
-    return text.encode("utf-8", "backslashreplace").decode()
+    return as_utf8(name.decode() if isinstance(name, bytes) else str(name))
