@@ -25,14 +25,13 @@
     right: (i) => predicted[i] === images.label[i],
     all: () => true,
   };
-  for (const name of ["unsure", "unlike", "near_duplicate"])
+  for (const name of ["unsure", "unlike"])
     if (scores[name]) kinds[name] = (i) => scores[name][i] === 1;
 
   const orders = {
     surest: (i) => -confidence[i],
     unsurest: (i) => confidence[i],
   };
-  if (scores.doubt) orders.doubt = (i) => scores.doubt[i];
   if (scores.unlikeness) orders.unlikeness = (i) => -scores.unlikeness[i];
 
   function filter() {
@@ -183,7 +182,6 @@
     if (scores.unsure) facts.push(line("Unsure", scores.unsure[i] ? "yes" : "no"));
     if (scores.unlikeness)
       facts.push(line("Unlikeness", `${scores.unlikeness[i]}${!scores.unlike ? "" : scores.unlike[i] ? ", above the threshold" : ", below the threshold"}`));
-    if (scores.doubt) facts.push(line("Quality of its label", `${scores.doubt[i]} (0: surely wrong)`));
     $("facts").replaceChildren(...facts);
     $("neighbour-list").replaceChildren(
       ...neighbours.indices[i].map((n) => {

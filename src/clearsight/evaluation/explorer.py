@@ -75,7 +75,7 @@ def content(
     - `neighbours`: `indices` int64 [M, n] into `images` uint8 [T, H, W, 3], `labels` int64 [T] and
       `files` text [T]
     - `scores`: by name, float [M]: what else is known of each image; the page knows the flags
-      `unsure`, `unlike` and `near_duplicate` and the numbers `unlikeness` and `doubt`
+      `unsure` and `unlike` and the number `unlikeness`
     """
     probabilities, labels = predictions.probabilities, predictions.labels
     predicted, k = probabilities.argmax(1), len(predictions.classes)
