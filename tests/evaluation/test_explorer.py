@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.neighbors import NearestNeighbors
 
 from clearsight.config.schema import Config
 from clearsight.errors import FileError
-from clearsight.evaluation.explorer import choose, content, nearest, projected
+from clearsight.evaluation.explorer import choose, content, projected
 from clearsight.evaluation.predictions import Predictions
 from clearsight.evaluation.report import write_report
 from clearsight.files import write_json
@@ -71,15 +70,6 @@ def test_there_is_room_for_right_ones_beside_thousands_of_mistakes() -> None:
     assert len(shown) == 6_000_000 // (4 * 32 * 32)
     assert right.sum() >= len(shown) // 10
     assert len(np.unique(shown)) == len(shown)
-
-
-def test_neighbours_are_those_of_scikit_learn() -> None:
-    features, others = RANDOM.normal(size=(20, 8)), RANDOM.normal(size=(50, 8))
-    oracle = NearestNeighbors(n_neighbors=3, metric="cosine").fit(others)
-    np.testing.assert_array_equal(
-        nearest(features, others, 3), oracle.kneighbors(features, return_distance=False)
-    )
-    assert nearest(features, others[:2], 3).shape == (20, 2)
 
 
 @pytest.mark.parametrize("shape", [(1, 4), (2, 4), (5, 1), (40, 6)])

@@ -19,6 +19,7 @@ from PIL import Image
 
 from clearsight.data.names import as_utf8
 from clearsight.evaluation.confusion import confusion_counts
+from clearsight.evaluation.neighbours import normalised
 from clearsight.evaluation.pages import data_url
 from clearsight.evaluation.predictions import Predictions
 from clearsight.figures.heatmaps import CAM_COLOURS
@@ -112,19 +113,11 @@ def content(
     }
 
 
-def nearest(features: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
-    """int64 [M, count]: by cosine, the rows of `others` [T, D] nearest to each of `features`."""
-    similar = _normalised(features) @ _normalised(others).T
-    found = np.argpartition(-similar, min(count, len(others)) - 1, axis=1)[:, :count]
-    order = np.argsort(-np.take_along_axis(similar, found, 1), axis=1, kind="stable")
-    return np.take_along_axis(found, order, 1)
-
-
 def projected(features: np.ndarray) -> np.ndarray:
     """float [N, 2]: the two first principal components of `features` [N, D], normalised."""
     from sklearn.decomposition import PCA
 
-    unit = _normalised(features)
+    unit = normalised(features)
     if len(unit) < 2:
         return np.zeros((len(unit), 2))
     count = min(2, *unit.shape)
@@ -169,11 +162,6 @@ def _coloured(maps: np.ndarray) -> np.ndarray:
     colours = colormaps[CAM_COLOURS](maps, bytes=True)
     colours[..., 3] = np.uint8(255 * (0.15 + 0.6 * maps))
     return colours
-
-
-def _normalised(features: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.maximum(norms, 1e-12)
 
 
 def _rounded(values: np.ndarray | Sequence[float]) -> list[Any]:

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from clearsight.errors import UsageError
-from clearsight.evaluation.explorer import NEIGHBOURS, choose, content, nearest
+from clearsight.evaluation.explorer import NEIGHBOURS, choose, content
 from clearsight.evaluation.metrics import batch_size
+from clearsight.evaluation.neighbours import nearest
 from clearsight.evaluation.predictions import read_predictions
 from clearsight.explanation.heatmaps import heatmaps
 from clearsight.explanation.methods import explainer
@@ -38,7 +39,7 @@ def explore(loaded: LoadedRun, progress: Progress = SILENT) -> list[Path]:
     with progress.task("features", len(mapped) + len(training)) as advance:
         of_measured = _outputs(model, pixels[mapped], advance)
         of_training = _outputs(model, images.images[training], advance)
-    near = nearest(of_measured.features[: len(shown)], of_training.features, NEIGHBOURS)
+    near, _ = nearest(of_measured.features[: len(shown)], [of_training.features], NEIGHBOURS)
     kept, places = np.unique(near, return_inverse=True)
     neighbours = {
         "indices": places.reshape(near.shape),
