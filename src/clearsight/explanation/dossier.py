@@ -1,7 +1,8 @@
 """The confusion dossier: who was taken for whom, what spoke for either, and what training knew.
 
 For the most frequent confusions, their most confident examples with the heatmaps of both classes
-and the nearest training images in feature space, with the labels these have.
+and the nearest training images in feature space, with the labels these have, and whether labels are
+in doubt.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,12 +36,16 @@ COLUMNS = 3 + NEIGHBOURS
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Images uint8 [N, H, W, 3] with labels int64 [N], ids and file names, text [N]."""
+    """Images uint8 [N, H, W, 3] with labels int64 [N], ids and file names, text [N].
+
+    `doubted`: bool [N], whose label is in doubt; None where nothing is known of that.
+    """
 
     images: np.ndarray
     labels: np.ndarray
     ids: np.ndarray
     files: np.ndarray
+    doubted: np.ndarray | None = None
 
 
 def confusion_dossier(
@@ -89,11 +94,13 @@ def confusion_dossier(
                         "file": _text(measured.files[i]),
                         "p_predicted": float(probabilities[i, predicted[i]]),
                         "p_true": float(probabilities[i, measured.labels[i]]),
+                        "in_doubt": _in_doubt(measured, i),
                         "neighbours": [
                             {
                                 "id": _text(training.ids[j]),
                                 "file": _text(training.files[j]),
                                 "label": classes[training.labels[j]],
+                                "in_doubt": _in_doubt(training, j),
                                 "similarity": float(cosine),
                             }
                             for j, cosine in zip(near[row], similarity[row], strict=True)
@@ -151,6 +158,10 @@ def _features(
         pixels = torch.from_numpy(np.array(images[rows[start : start + batch]])).to(device)
         yield image_features(model, pixels, precision=precision).cpu().numpy()
         advance(len(pixels))
+
+
+def _in_doubt(part: Part, i: int) -> bool | None:
+    return None if part.doubted is None else bool(part.doubted[i])
 
 
 def _starts(groups: Sequence[np.ndarray]) -> Iterator[int]:
