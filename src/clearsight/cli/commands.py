@@ -9,11 +9,22 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from clearsight.cli import comparison, doubt, evaluation, exporting, output, predictions, registry
+from clearsight.cli import (
+    comparison,
+    doubt,
+    embedding,
+    evaluation,
+    exporting,
+    output,
+    predictions,
+    registry,
+)
 from clearsight.cli.inputs import image_names
 from clearsight.cli.options import (
+    BundleFolder,
     Coverage,
     DataDir,
+    EngineName,
     Familiar,
     Json,
     MovedData,
@@ -205,7 +216,7 @@ def explain(
 
 @app.command
 def predict(
-    bundle: Annotated[Path, Parameter(help="a bundle folder, or NAME@ALIAS of the registry")],
+    bundle: BundleFolder,
     images: Annotated[
         tuple[str, ...],
         Parameter(
@@ -217,10 +228,7 @@ def predict(
     *,
     as_json: Annotated[bool, Parameter("--json", help="print JSON Lines, one per image")] = False,
     as_csv: Annotated[bool, Parameter("--csv", help="print comma-separated values")] = False,
-    engine: Annotated[
-        Literal["auto", "onnx", "int8", "torch"],
-        Parameter(help="auto: ONNX Runtime if installed; int8: the graph that export --int8 adds"),
-    ] = "auto",
+    engine: EngineName = "auto",
     sure: Sure = None,
     coverage: Coverage = None,
     familiar: Familiar = False,
@@ -250,6 +258,10 @@ def predict(
         unlike=predictor.bundle.features is not None,
     )  # fmt: skip
     return output.say_unusable(failures)
+
+
+app.command(embedding.embed)
+app.command(embedding.similar)
 
 
 @app.command

@@ -9,6 +9,7 @@ from clearsight.cli.options import DataDir, Json, RunFolder
 from clearsight.cli.output import interval, show_evaluation, show_json, show_table, show_text
 from clearsight.cli.terminal import TerminalProgress
 from clearsight.errors import UsageError
+from clearsight.files import read_json
 from clearsight.runs import Run
 from clearsight.wording import percent
 
@@ -78,19 +79,13 @@ def evaluate(
 
     evaluation = measure(
         run, data=data, data_dir=data_dir, tta=tta, faithfulness=faithfulness or everything,
-        progress=TerminalProgress(),
+        corruptions=everything, progress=TerminalProgress(),
     )  # fmt: skip
     if "own" in evaluation:
         show_other_data(evaluation, as_json=as_json)
         return
-    if everything:
-        from clearsight.workflows.robustness import evaluate_corruptions
-
-        corrupted = evaluate_corruptions(
-            run, data=data, data_dir=data_dir, progress=TerminalProgress()
-        )
-        if not as_json:
-            show_corruptions(corrupted, as_json=False)
+    if everything and not as_json:
+        show_corruptions(read_json(Run(run).corruptions), as_json=False)
     show_evaluation(evaluation, Run(run), as_json=as_json)
 
 

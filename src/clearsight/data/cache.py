@@ -76,8 +76,9 @@ def cached(
     if images is not None:
         return images
     records = source.read()
-    counts = np.bincount(records.labels, minlength=len(records.classes))
-    check_classes(records.classes, counts.tolist(), source.name)
+    if records.classes:  # images without labels have none
+        counts = np.bincount(records.labels, minlength=len(records.classes))
+        check_classes(records.classes, counts.tolist(), source.name)
     try:
         _write(wanted, records)
     except DataError:

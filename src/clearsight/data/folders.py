@@ -31,7 +31,7 @@ _Files = list[tuple[str, os.DirEntry[str]]]
 
 
 @dataclass
-class _Listing:
+class Listing:
     """What lies in a class-folder data set; paths are relative to it."""
 
     files: list[str] = field(default_factory=list)
@@ -55,6 +55,10 @@ class _Listing:
         self.labels += [label] * len(files)
         self.parts += [part] * len(files)
 
+    def fingerprint(self, folder: Path) -> str:
+        content = [str(folder.resolve()), self.files, self.labels, self.parts, self.stamps]
+        return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()
+
 
 def folder_source(folder: Path) -> Source:
     """A folder with one folder of images per class, or those within folders of parts.
@@ -74,7 +78,7 @@ def folder_source(folder: Path) -> Source:
             f"{printable(folder)}: this folder was written by clearsight and is not a data set; "
             "name a folder with one folder of images per class"
         )
-    passed, listing, notes = Passed(), _Listing(), []
+    passed, listing, notes = Passed(), Listing(), []
     base = _unwrapped(folder)
     if base:
         notes.append(f"read from {printable(base)}/, the only folder there")
@@ -97,11 +101,9 @@ def folder_source(folder: Path) -> Source:
     if listing.links:
         notes.append(f"{listing.links:,} of {len(listing.files):,} images are links to files")
     classes = tuple(found["train" if parts else ""])
-    place = str(folder.resolve())
-    content = [place, listing.files, listing.labels, listing.parts, listing.stamps]
     return Source(
         name=printable(folder.resolve().name),
-        fingerprint=hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest(),
+        fingerprint=listing.fingerprint(folder),
         read=lambda: _records(folder, classes, listing),
         notes=(*notes, *passed.notes()),
     )
@@ -113,7 +115,7 @@ def _stamp(status: os.stat_result) -> tuple[int, ...]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
 
 
-def _records(folder: Path, classes: tuple[str, ...], listing: _Listing) -> Records:
+def _records(folder: Path, classes: tuple[str, ...], listing: Listing) -> Records:
     index = {name: k for k, name in enumerate(classes)}
     return Records(
         images=[folder / file for file in listing.files],

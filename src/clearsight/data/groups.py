@@ -71,8 +71,32 @@ def near_training(
     `train` and `part` are indices into `images`, the result is indices into `part`. A version of a
     version counts.
     """
-    groups = near_groups(images, progress)
-    return np.flatnonzero(np.isin(groups[part], groups[train]))
+    return np.flatnonzero(training_duplicates(images, train, part, progress) >= 0)
+
+
+def training_duplicates(
+    images: ImageSet, train: np.ndarray, part: np.ndarray, progress: Progress = SILENT
+) -> np.ndarray:
+    """int64 [P]: of each image at `part` a duplicate among those at `train`, -1 where it has none.
+
+    All are indices into `images`. An exact duplicate comes before a near one, the most similar near
+    one before a version of a version.
+    """
+    from clearsight.data.duplicates import connected
+
+    exact, near = exact_groups(images), find_near(images, progress)
+    count = int(exact.max(initial=-1)) + 1
+    families = connected(count, exact[near.pairs])
+    # Where an index comes twice, numpy keeps the last value: here that of the first training image,
+    # and that of the most similar pair.
+    trained, (copies, relatives) = train[::-1], np.full((2, count), -1, np.int64)
+    copies[exact[trained]] = relatives[families[exact[trained]]] = trained
+    found = relatives[families]
+    links = exact[np.concatenate([near.pairs, near.pairs[:, ::-1]])]
+    own, other = links[np.argsort(np.tile(near.similarity, 2), kind="stable")].T
+    known = copies[other] >= 0
+    found[own[known]] = copies[other[known]]
+    return np.where(copies >= 0, copies, found)[exact[part]]
 
 
 def first_of_pairs(pairs: np.ndarray, groups: np.ndarray, positions: np.ndarray) -> np.ndarray:

@@ -18,8 +18,8 @@ class ImageSet:
     """Labelled images, all of one size.
 
     - `images`: uint8 [N, H, W, 3], RGB, 0–255; may be memory-mapped
-    - `labels`: int64 [N], 0 … K-1
-    - `classes`: K names
+    - `labels`: int64 [N], 0 … K-1; all -1 for images without labels (`data.unlabelled`)
+    - `classes`: K names, then none
     - `ids`: bytes [N]: SHA-256 of the original's pixels and shape, in hex, upright and before
       fitting; exact duplicates get `-2`, `-3` …
     - `parts`: [N], which part the source itself puts an image in: `train`, `validation`, `test`,

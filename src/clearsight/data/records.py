@@ -28,7 +28,8 @@ class Records:
 
     - `images`: N encoded images, each as bytes, as its file's path, or as pixels: uint8 [H, W],
       [H, W, 3] or [H, W, 4]
-    - `labels`: int64 [N], 0 … K-1; `classes`: K names; `parts`: [N], as in `ImageSet`
+    - `labels`: int64 [N], 0 … K-1; `classes`: K names, or none, and the labels are -1
+    - `parts`: [N], as in `ImageSet`
     - `locate`: the place of image i as messages name it, such as `pets/train/cat/1.png`
     - `files`: the source's own name of each image, as in `ImageSet`; empty where it has none
     """

@@ -92,6 +92,24 @@ def from_probabilities(
     )
 
 
+def in_doubt(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """bool [N]: where the model finds another class as probable as in images that have that label.
+
+    That is, the mean probability that the images of a class have for it is reached by another class
+    than the label, which is also the likeliest. Confident learning's off-diagonal, Northcutt et al.
+    2021 (arXiv:1911.00068). `labels`: int64 [N]; `probabilities`: float [N, K], of a model that did
+    not learn these labels.
+    """
+    classes = probabilities.shape[1]
+    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    support = np.bincount(labels, minlength=classes)
+    sums = np.bincount(labels, own, minlength=classes)
+    means = np.divide(sums, support, out=np.full(classes, np.inf), where=support > 0)
+    reached = np.where(probabilities >= means - 1e-6, probabilities, -1.0)
+    instead = reached.max(1, initial=-1) >= 0
+    return instead & (reached.argmax(1) != labels) & (probabilities.argmax(1) != labels)
+
+
 def out_of_fold(
     features: np.ndarray,
     labels: np.ndarray,

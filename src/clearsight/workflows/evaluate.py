@@ -24,6 +24,7 @@ from clearsight.workflows.results import (
     measure,
     near_measured,
 )
+from clearsight.workflows.robustness import check_finished, measure_corruptions
 
 
 def evaluate(
@@ -33,6 +34,7 @@ def evaluate(
     data_dir: Path | str | None = None,
     tta: TTA | None = None,
     faithfulness: bool = False,
+    corruptions: bool = False,
     images: ImageSet | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
@@ -42,7 +44,8 @@ def evaluate(
     model anew; writes `evaluation.json`, `predictions.parquet`, that of the validation part, the
     figures and the report, and whatever else a killed process left out; with another `tta` than the
     recipe's it writes nothing, for that is not the result of the recipe. With `faithfulness` the
-    heatmaps of every method are tested, and `faithfulness.json` says how they fared.
+    heatmaps of every method are tested, and `faithfulness.json` says how they fared; with
+    `corruptions` accuracy is measured on corrupted images too, see `evaluate_corruptions`.
 
     `data` says where the images lie, if not where they were; `images` are the run's, where they are
     loaded already. Where fewer than half of the run's images are found at `data`, by their ids, it
@@ -67,6 +70,8 @@ def evaluate(
         )
         near = near_measured(loaded, progress)
         return evaluate_model(loaded, tta, near, progress)[0]
+    if corruptions:
+        check_finished(loaded)
     if not is_trained(loaded.run, loaded.config):
         progress.say(
             f"run {loaded.run.path}: its training has not finished; "
@@ -78,5 +83,7 @@ def evaluate(
         if faithfulness:
             measure_faithfulness(loaded, progress)
             forget(loaded.run, EXPLAINED)  # its figures say the verdict
+        if corruptions:
+            measure_corruptions(loaded, progress=progress)
         make_missing(loaded, progress)
     return evaluation
