@@ -22,6 +22,7 @@ from clearsight.data.names import PARTS, listed
 from clearsight.data.stratify import different_images, draw_subset, ranked, split_off
 from clearsight.errors import ConfigError, DataError
 from clearsight.progress import SILENT, Progress
+from clearsight.wording import counted
 
 _FORMAT = 2
 NEAR_TOGETHER = ", near duplicates kept together"
@@ -268,15 +269,16 @@ def _told_of_groups(images: ImageSet, split: Split, making: bool) -> tuple[str, 
         least, most = counts.min(), counts.max()
         size = f"{least:,}" if least == most else f"{least:,} to {most:,}"
         notes.append(
-            f"{int(counts.sum()):,} images are in {len(counts):,} groups of {size}, each of which "
-            "is kept on one side of the split"
+            f"{int(counts.sum()):,} images are in {counted(len(counts), 'group')} of {size}, each "
+            "of which is kept on one side of the split"
         )
     for one, other in combinations(PARTS, 2):
         shared = np.intersect1d(groups[one], groups[other])
         if shared := int((shared >= 0).sum()):
+            verb = "has" if shared == 1 else "have"
             notes.append(
-                f"{shared:,} groups have images in both {one} and {other}, as the data set divides "
-                "them: accuracy may be overestimated"
+                f"{counted(shared, 'group')} {verb} images in both {one} and {other}, as the data "
+                "set divides them: accuracy may be overestimated"
             )
     return tuple(notes)
 
