@@ -12,6 +12,7 @@ from clearsight.data.groups import joined
 from clearsight.data.images import ImageSet, content_ids
 from clearsight.data.relabelling import Corrections, relabel
 from clearsight.data.splits import Split, from_manifest, has_hash, manifest, split
+from clearsight.data.stratify import grouped_folds
 from clearsight.errors import DataError
 
 PARTS = ("train", "validation", "test")
@@ -176,3 +177,23 @@ def test_corrected_labels_leave_groups_and_weights(pets: ImageSet) -> None:
     found = relabel(images, Corrections(path=None, classes={pets.ids[0].decode(): "dog"}))  # ty: ignore
     assert found.groups is images.groups
     assert found.weights is images.weights
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_folds_hold_groups_together_and_spread_classes(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    groups = np.concatenate([np.repeat(np.arange(40), rng.integers(1, 9, 40)), np.full(50, -1)])
+    labels = rng.integers(0, 3, len(groups))
+    folds = grouped_folds(labels, groups, 5, seed)
+    assert all(len(set(folds[groups == group].tolist())) == 1 for group in range(40))
+    of_fold = np.array([np.bincount(labels[folds == fold], minlength=3) for fold in range(5)])
+    assert of_fold.sum() == len(groups)
+    assert np.ptp(of_fold, 0).max() <= 8  # the largest group
+    assert np.array_equal(folds, grouped_folds(labels, groups, 5, seed))
+
+
+def test_images_on_their_own_are_dealt_out_evenly() -> None:
+    folds = grouped_folds(np.array([0, 1] * 10), np.full(20, -1), 5, 0)
+    assert np.bincount(folds).tolist() == [4] * 5
+    assert np.bincount(folds[::2]).tolist() == [2] * 5
+    assert grouped_folds(np.empty(0, np.int64), np.empty(0, np.int64), 5, 0).tolist() == []
