@@ -6,6 +6,11 @@ def percent(fraction: float | None, digits: int = 2) -> str:
     return "–" if fraction is None else f"{100 * fraction:.{digits}f} %"
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 row`, `1,200 rows`."""
+    return f"{number:,} {thing}{'s' * (number != 1)}"
+
+
 def duration(seconds: float) -> str:
     """`7.5 s`, `3 min 20 s` or `1 h 05 min`."""
     if seconds < 60:

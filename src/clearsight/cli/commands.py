@@ -32,6 +32,7 @@ from clearsight.cli.options import (
     Sure,
     Truncated,
 )
+from clearsight.cli.overrides import data_fields
 from clearsight.cli.terminal import TerminalProgress
 from clearsight.errors import RunError, UsageError
 
@@ -274,16 +275,18 @@ def audit(
     out: Annotated[Path | None, Parameter(help="folder for the figures")] = None,
     strict: Strict = False,
     as_json: Json = False,
+    overrides: Annotated[Mapping[str, str], Parameter(parse=False)] = MappingProxyType({}),
 ) -> int:
     """Check a data set: damaged files, duplicates, class balance, image sizes.
 
-    Damaged files are listed, and the exit code is 1 at the end.
+    Damaged files are listed, and the exit code is 1 at the end. The fields of a recipe's `[data]`
+    are flags here as well (--data.label_column NAME); `train --help` lists them.
     """
     from clearsight.workflows.audit import audit
 
     report = audit(
         data, data_dir=data_dir, truncated=truncated, out=out, strict=strict,
-        progress=TerminalProgress(),
+        settings=data_fields(overrides), progress=TerminalProgress(),
     )  # fmt: skip
     return output.show_audit(report, as_json=as_json)
 

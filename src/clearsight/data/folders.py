@@ -19,7 +19,7 @@ from clearsight.data.names import (
     part_of,
     printable,
 )
-from clearsight.data.records import Records, Source
+from clearsight.data.records import Records, Source, file_stamp
 from clearsight.data.walking import Kind, Passed, is_own, join, kind_of, scan, subfolders, walk
 from clearsight.errors import DataError
 
@@ -50,7 +50,7 @@ class Listing:
                     "check the file"
                 ) from error
             self.files.append(file)
-            self.stamps.append(_stamp(status))
+            self.stamps.append(file_stamp(status))
             self.links += entry.is_symlink()
         self.labels += [label] * len(files)
         self.parts += [part] * len(files)
@@ -68,7 +68,7 @@ def folder_source(folder: Path) -> Source:
     text; the images of a class may lie in folders below it. Left out and noted: hidden files and
     what systems add, what clearsight wrote, files that are no images by their suffix, linked
     folders that lead back, and whatever lies outside of the class folders. The fingerprint is over
-    each file's path and `_stamp`, for reading them all would take as long as decoding.
+    each file's path and `file_stamp`, for reading them all would take as long as decoding.
 
     Raises `DataError` for an empty class folder, for a part without labels in place of train, for
     classes that train lacks, and for folders whose names mean the same class or part.
@@ -107,12 +107,6 @@ def folder_source(folder: Path) -> Source:
         read=lambda: _records(folder, classes, listing),
         notes=(*notes, *passed.notes()),
     )
-
-
-def _stamp(status: os.stat_result) -> tuple[int, ...]:
-    """What changes with a file's content. `cp -p` and `rsync -t` keep the size and the time of the
-    last change to the content; nobody can set the time of the last change to the file itself."""
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
 
 
 def _records(folder: Path, classes: tuple[str, ...], listing: Listing) -> Records:

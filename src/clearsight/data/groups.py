@@ -49,6 +49,20 @@ def near_groups(images: ImageSet, progress: Progress = SILENT) -> np.ndarray:
     return connected(count, exact[pairs])[exact]
 
 
+def joined(groups: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """int64 [N], equal for images that are connected by equal `groups` and equal `others`.
+
+    Both int64 [N], `groups` from 0; where `others` is -1 it connects nothing.
+    """
+    from clearsight.data.duplicates import connected
+
+    order = np.lexsort((groups, others))
+    order = order[others[order] >= 0]
+    same = others[order[1:]] == others[order[:-1]]
+    pairs = np.stack([groups[order[:-1]], groups[order[1:]]], 1)[same]
+    return connected(int(groups.max(initial=-1)) + 1, pairs)[groups]
+
+
 def find_near(images: ImageSet, progress: Progress = SILENT) -> Near:
     """The near duplicates among all images, from the cache where they lie there."""
     entry = cache_folder("near-duplicates") / _key(images)

@@ -10,6 +10,7 @@ import numpy as np
 
 from clearsight.data.images import ImageSet
 from clearsight.data.names import as_utf8
+from clearsight.data.stratify import grouped_folds
 from clearsight.errors import UsageError
 from clearsight.files import replacing
 from clearsight.progress import SILENT, Progress
@@ -116,16 +117,19 @@ def out_of_fold(
     classes: int,
     seed: int,
     progress: Progress = SILENT,
+    *,
+    groups: np.ndarray | None = None,
 ) -> np.ndarray:
     """float64 [N, K]: what logistic heads say of images that they were not fitted to.
 
     `features` float [N, D], `labels` int64 [N]. Each image is in one of 5 folds, dealt out by class
-    and `seed`; its head is fitted to the others. NaN for an image whose class is in no other fold:
+    and `seed`, those of a group (`groups`, as in `ImageSet`) in the same one; its head is fitted to
+    the others. NaN for an image whose class is in no other fold:
     no head could have known it.
     """
     from sklearn.linear_model import LogisticRegression
 
-    folds = _folds(labels, seed)
+    folds = _folds(labels, seed) if groups is None else grouped_folds(labels, groups, FOLDS, seed)
     scale = np.maximum(features.std(0, dtype=np.float64), 1e-6)
     x = ((features - features.mean(0, dtype=np.float64)) / scale).astype(np.float32)
     found = np.full((len(labels), classes), np.nan)

@@ -255,10 +255,12 @@ def _part(images: ImageSet, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def part_digest(images: ImageSet, indices: np.ndarray) -> str:
-    """A hash of a part's pixels (their ids say of which originals), labels and order."""
+    """A hash of a part's pixels (their ids say of which originals), labels, weights and order."""
     digest = hashlib.sha256(f"{images.size} {images.fit} ".encode())
     digest.update(images.ids[indices].tobytes())
     digest.update(images.labels[indices].tobytes())
+    if images.weights is not None:
+        digest.update(images.weights[indices].tobytes())
     return digest.hexdigest()
 
 

@@ -114,8 +114,9 @@ def training_evidence(loaded: LoadedRun, progress: Progress = SILENT) -> tuple[s
     features = training_features(loaded, model, progress)
     labels = loaded.images.labels[rows]
     probabilities = out_of_fold(
-        features, labels, len(loaded.images.classes), config.data.seed, progress
-    )
+        features, labels, len(loaded.images.classes), config.data.seed, progress,
+        groups=None if loaded.images.groups is None else loaded.images.groups[rows],
+    )  # fmt: skip
     return "out-of-fold heads", cleanlab_evidence(labels, probabilities)
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from clearsight.config.schema import Config
+from clearsight.config.schema import Config, DataConfig
+from clearsight.data.columns import ROLES
 from clearsight.data.images import ImageSet
 from clearsight.data.relabelling import read_corrections, relabel
 from clearsight.data.sources import load_images
 from clearsight.data.splits import Split, from_manifest
+from clearsight.data.tables import is_table
 from clearsight.errors import DataError
 from clearsight.files import read_json
 from clearsight.models.factory import input_size
@@ -91,6 +93,8 @@ def load_run_images(
     size = read_json(run.split)["size"]
     source = data or config.data.source
     place = replace(config.data, source=source, size=size, relabelled=None)
+    if data is not None and not is_table(data):  # the fields of a table say nothing of it
+        place = replace(place, images=None, **{f"{role}_column": None for role in ROLES})
     return load_data(replace(config, data=place), data_dir, progress)
 
 
@@ -113,9 +117,17 @@ def load_data(
             up_to=input_size(config.model),
             fit=config.data.fit,
             truncated=config.data.truncated,
+            images=config.data.images,
+            columns=named_columns(config.data),
             cache_disk=config.cache.disk,
             data_dir=data_dir,
             progress=progress,
             on_corrupt=on_corrupt,
         )
     return images if corrections is None else relabel(images, corrections)
+
+
+def named_columns(config: DataConfig) -> dict[str, str]:
+    """{role: column} of the columns of a table that a recipe names."""
+    columns = {role: getattr(config, f"{role}_column") for role in ROLES}
+    return {role: name for role, name in columns.items() if name is not None}
