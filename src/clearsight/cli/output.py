@@ -178,6 +178,7 @@ def evaluation_lines(evaluation: Mapping[str, Any], run: "Run | None" = None) ->
     the worst slice of the run where it is of the same predictions."""
     from clearsight.evaluation.copies import copies_sentence, near_sentence
     from clearsight.evaluation.corrections import corrections_sentence
+    from clearsight.evaluation.kept import kept_sentence
     from clearsight.evaluation.slices import slices_sentence
     from clearsight.evaluation.verdict import calibration_sentence, target_verdict
     from clearsight.files import read_json
@@ -200,6 +201,8 @@ def evaluation_lines(evaluation: Mapping[str, Any], run: "Run | None" = None) ->
         lines.append(f"note: {corrections}")
     if near := near_sentence(evaluation):
         lines.append(near)
+    if kept := kept_sentence(evaluation):
+        lines.append(kept)
     if verdict := target_verdict(evaluation):
         lines.append(f"target {percent(evaluation['target'])} {verdict.sentence}")
     macro = evaluation["macro"]

@@ -114,8 +114,9 @@ class ModelConfig:
     )
     weights: str | None = setting(
         None,
-        "what a network of timm's starts from: a file (.safetensors, or a torch checkpoint of "
-        "tensors), or none for random weights; default: a package on this machine, else the hub",
+        "what to start from: a run or bundle of clearsight's, or for a network of timm's a file "
+        "(.safetensors, or a torch checkpoint of tensors), or none for random weights; default: "
+        "random for a network of clearsight's, else a package on this machine, else the hub",
     )
     head: Literal["linear", "mlp"] = setting(
         "linear", "mlp: dropout 0.3, dense 256, ReLU, dropout 0.3, dense classes"

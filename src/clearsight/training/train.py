@@ -121,7 +121,8 @@ def new_classifier(config: Config, images: ImageSet, split: Split) -> Classifier
     """The model of `config` as training starts: pretrained, or with the weights the seed gives."""
     with seeded(config.training.seed, "weights"):
         model = start(config.model, images.classes, lambda: channel_statistics(images, split.train))
-    model.prepare(torch.from_numpy(images.images[split.train[:PREPARE_IMAGES]]))
+    if model.origin is None:  # trained weights are not to be overwritten
+        model.prepare(torch.from_numpy(images.images[split.train[:PREPARE_IMAGES]]))
     return model
 
 

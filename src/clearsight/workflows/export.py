@@ -121,11 +121,12 @@ def _provenance(loaded: LoadedRun) -> dict[str, Any]:
 
 
 def _portable_recipe(config: Config) -> dict[str, Any]:
-    """The resolved recipe for a bundle, which travels: of the data's paths only the last name."""
+    """The resolved recipe for a bundle, which travels: of paths only the last name."""
     table = to_table(config)
-    for name in ("source", "relabelled"):
-        if table["data"].get(name):
-            table["data"][name] = Path(table["data"][name]).name
+    places = [("data", "source"), ("data", "relabelled"), ("data", "images"), ("model", "weights")]
+    for section, name in places:
+        if table[section].get(name):
+            table[section][name] = Path(table[section][name]).name
     del table["tracking"]
     return table
 

@@ -16,6 +16,7 @@ from clearsight.data.tables import is_table
 from clearsight.errors import DataError
 from clearsight.files import read_json
 from clearsight.models.factory import input_size
+from clearsight.models.own import find_trained
 from clearsight.progress import SILENT, Progress
 from clearsight.runs import Run, open_run
 from clearsight.training.recorded import check_recipe
@@ -111,9 +112,12 @@ def load_data(
     # First, for decoding the images may take minutes.
     corrections = None if relabelled is None else read_corrections(Path(relabelled))
     if images is None:
+        size = config.data.size
+        if size is None and (trained := find_trained(config.model.weights)) is not None:
+            size = trained.size
         images = load_images(
             config.data.source,
-            size=config.data.size,
+            size=size,
             up_to=input_size(config.model),
             fit=config.data.fit,
             truncated=config.data.truncated,

@@ -14,6 +14,7 @@ from clearsight.data.groups import near_training
 from clearsight.data.splits import copies_of_training
 from clearsight.evaluation.copies import without_copies, without_near_duplicates
 from clearsight.evaluation.corrections import with_source_labels
+from clearsight.evaluation.kept import kept_classes
 from clearsight.evaluation.metrics import (
     TTA,
     as_probabilities,
@@ -157,6 +158,8 @@ def evaluate_model(
         evaluation |= with_source_labels(probabilities.argmax(1), source_labels, corrected)
     if len(near):
         evaluation |= without_near_duplicates(right, near)
+    if run.start.is_file() and tta == loaded.config.evaluation.tta:
+        evaluation |= kept_classes(read_json(run.start), right, labels, model.classes)
     return evaluation, probabilities
 
 
