@@ -8,7 +8,7 @@ import numpy as np
 
 from clearsight.evaluation.neighbours import normalised
 
-METHODS = {"pca": "by two principal components", "umap": "by UMAP"}
+METHODS = {"pca": "two principal components", "umap": "UMAP"}
 FEWEST = 500
 """Images for UMAP: to compile it takes ten seconds, and of few images PCA shows as much."""
 
