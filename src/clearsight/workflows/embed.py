@@ -39,8 +39,8 @@ def embed(
     """Writes the features of all images of `data` to the parquet file `out`.
 
     `data` is a data set, as `load_images` takes it, or a folder of images without labels. A row has
-    `id`, `file`, `part` (where the data set has parts), `label` (the class, null without labels)
-    and `features`, float32 [D], in the order of the data. Memory does not grow with their number,
+    `id`, `file`, `part` and `label` (null where the data have none) and `features`, float32 [D],
+    in the order of the data. Memory does not grow with their number,
     unless damaged files are left out.
 
     A file that can't be used is a `DataError`; with `on_error`, called with it and the reason, it
@@ -147,7 +147,7 @@ def _row(images: ImageSet, i: int) -> dict[str, Any]:
     return {
         "id": images.ids[i].decode(),
         "file": str(images.files[i]),
-        "part": str(images.parts[i]),
+        "part": str(images.parts[i]) or None,
         "label": images.classes[images.labels[i]] if images.classes else None,
     }
 
