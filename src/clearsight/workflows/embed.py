@@ -40,8 +40,8 @@ def embed(
 
     `data` is a data set, as `load_images` takes it, or a folder of images without labels. A row has
     `id`, `file`, `part` and `label` (null where the data have none) and `features`, float32 [D],
-    in the order of the data. Memory does not grow with their number,
-    unless damaged files are left out.
+    in the order of the data. Memory does not grow with their number, unless damaged files are left
+    out.
 
     A file that can't be used is a `DataError`; with `on_error`, called with it and the reason, it
     is left out. Returns JSON-able values: `features` (the file), `n` and `dimensions`. Raises
