@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from clearsight.config.parsing import parse
 from clearsight.config.schema import Config
-from clearsight.files import read_json
+from clearsight.files import read_json, write_json
+from clearsight.runs import create_run
+from clearsight.workflows.explore import Outputs, _scores
 from clearsight.workflows.train import train
 from tests.conftest import make_images
 
@@ -61,3 +64,20 @@ def test_the_slices_are_those_of_the_evaluation(explored: dict[str, Any]) -> Non
     for each in by.values():
         assert [each["of"].count(k) for k in range(len(each["n"]))] == each["n"]
     assert explored["map"]["method"] == "pca"
+
+
+def test_unsure_is_what_predict_holds_back_at_the_strictest_promise(tmp_path: Path) -> None:
+    """Answers above the threshold are given, those at it are not."""
+    run = create_run(tmp_path / "run", Config(), {})
+    promised = [(0.9, 0.5), (0.95, 0.75)]
+    write_json(run.calibration, {
+        "temperature": 1.0, "n": 100, "sets": [], "unlike": {"threshold": -2.0, "passing": 0.99},
+        "sure": [{"accuracy": a, "probability": p, "coverage": 0.5} for a, p in promised],
+    })  # fmt: skip
+    likely = np.array([0.6, 0.75, 0.76])
+    outputs = Outputs(
+        np.stack([likely, 1 - likely], 1), np.zeros((3, 1)), np.array([-1.0, -2.0, -3.0])
+    )
+    found = _scores(run, outputs)
+    assert found["unsure"].tolist() == [1, 1, 0]
+    assert found["unlike"].tolist() == [True, False, False]

@@ -9,7 +9,16 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from clearsight.cli import comparison, doubt, embedding, evaluation, output, predictions, registry
+from clearsight.cli import (
+    comparison,
+    doubt,
+    embedding,
+    evaluation,
+    exporting,
+    output,
+    predictions,
+    registry,
+)
 from clearsight.cli.inputs import image_names
 from clearsight.cli.options import (
     BundleFolder,
@@ -19,7 +28,6 @@ from clearsight.cli.options import (
     Familiar,
     Json,
     MovedData,
-    RunFolder,
     Strict,
     Sure,
     Truncated,
@@ -44,6 +52,7 @@ app = App(
 )
 app.command(registry.app)
 app.command(doubt.doubt)
+app.command(exporting.export)
 
 
 @app.command
@@ -203,32 +212,6 @@ def explain(
         on_error=None if strict else errors.__setitem__, progress=TerminalProgress(),
     )  # fmt: skip
     return output.show_explained(figures, errors, as_json=as_json)
-
-
-@app.command
-def export(
-    run: RunFolder,
-    /,
-    *,
-    out: Annotated[Path | None, Parameter(help="bundle folder; default: bundle in the run")] = None,
-    int8: Annotated[
-        bool,
-        Parameter(
-            help="add an int8 graph; refused if validation accuracy drops by more than 0.5 points",
-            show_default=False,
-        ),
-    ] = False,
-    data: MovedData = None,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> None:
-    """Export a bundle: weights, ONNX graph, class names and model card."""
-    from clearsight.workflows.export import export
-
-    bundle = export(
-        run, out=out, int8=int8, data=data, data_dir=data_dir, progress=TerminalProgress()
-    )
-    output.show_path("bundle", bundle, as_json=as_json)
 
 
 @app.command

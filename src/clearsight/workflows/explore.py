@@ -115,7 +115,7 @@ def _scores(run: Run, outputs: Outputs) -> dict[str, np.ndarray]:
     scores = {"unlikeness": outputs.unlike}
     promised = read_json(run.calibration) if run.calibration.is_file() else {}
     if promised.get("sure"):
-        sure = outputs.probabilities.max(1) >= promised["sure"][-1]["probability"]
+        sure = outputs.probabilities.max(1) > promised["sure"][-1]["probability"]
         scores["unsure"] = 1 - sure
     if "unlike" in promised:
         scores["unlike"] = outputs.unlike > promised["unlike"]["threshold"]

@@ -5,6 +5,8 @@ from typing import Any
 
 from clearsight.bundle import export as bundling
 from clearsight.bundle.card import int8_cost
+from clearsight.bundle.conversion.convert import convert as converted
+from clearsight.bundle.conversion.runtime import ABOUT
 from clearsight.bundle.format import read_bundle
 from clearsight.bundle.quantize import CALIBRATION, Int8Images
 from clearsight.config.recipes import recipe_hash, to_table
@@ -59,6 +61,37 @@ def export(
     if cost is not None:
         progress.say(f"int8: {int8_cost(cost)}")
     return bundle
+
+
+def convert(
+    run: Run | Path | str,
+    to: str,
+    *,
+    out: Path | str | None = None,
+    data: str | None = None,
+    data_dir: Path | str | None = None,
+    progress: Progress = SILENT,
+) -> Path:
+    """Writes a measured run's model for another runtime, default into the run folder, as `to`.
+
+    `to`: a key of `bundle.conversion.convert.RUNTIMES`, where the errors stand. The model is that
+    of the run's bundle, which is written first where there is none. Returns the folder's path.
+    """
+    run = run if isinstance(run, Run) else open_run(run)
+    check_measured(run)
+    loaded = load_run(run, data=data, data_dir=data_dir, progress=progress)
+    if not run.bundle.exists():
+        export(run, images=loaded.images, progress=progress)
+    _, indices = loaded.measured()
+    folder = Path(out) if out is not None else run.path / to
+    bundle = read_bundle(run.bundle)
+    converted(bundle, to, folder, loaded.images.images[indices], progress)
+    told = read_json(folder / ABOUT)["parity"]
+    progress.say(
+        f"{to}: the same labels as ONNX Runtime on {told['n']:,} images, probabilities within "
+        f"{told['max_difference']:.1g}"
+    )
+    return folder
 
 
 def _calibration(run: Run) -> dict[str, Any] | None:
