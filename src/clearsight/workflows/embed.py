@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clearsight.bundle.engines import in_batches
 from clearsight.bundle.predict import Predictor, load
 from clearsight.data.cache import cached
 from clearsight.data.decoding import read_image
@@ -138,7 +139,8 @@ def _features(predictor: Predictor, images: ImageSet, progress: Progress) -> Ite
     """float32 [n, D] of the images, in their order."""
     with progress.task("features", len(images)) as advance:
         for start in range(0, len(images), ROWS):
-            block = predictor.features(images.images[start : start + ROWS])
+            block = in_batches(predictor.run, images.images[start : start + ROWS]).features
+            assert block is not None  # who calls this has asked the predictor for some already
             yield block
             advance(len(block))
 
