@@ -80,6 +80,20 @@ def test_there_is_room_for_right_ones_beside_thousands_of_mistakes() -> None:
     assert len(np.unique(shown)) == len(shown)
 
 
+def test_images_that_come_first_have_a_picture_whatever_else_there_is() -> None:
+    labels = np.zeros(20_000, np.int64)
+    probabilities = np.tile(np.array([[0.3, 0.7]]), (20_000, 1))
+    probabilities[::4] = [0.8, 0.2]
+    first = np.arange(100, 200)
+    shown = choose(labels, probabilities, 32, first)
+    assert set(first) <= set(shown)
+    assert len(shown) == len(np.unique(shown)) == 6_000_000 // (4 * 32 * 32)
+    # A tenth of the room at most, and a tenth is left for right ones.
+    shown = choose(labels, probabilities, 32, np.arange(1000))
+    assert np.isin(np.arange(1000), shown).sum() < 1000
+    assert (probabilities[shown].argmax(1) == 0).sum() >= len(shown) // 10
+
+
 def test_slices_say_how_many_are_right_and_where_each_picture_is() -> None:
     found = predictions()
     by, near = explored(found)["slices"]

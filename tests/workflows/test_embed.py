@@ -58,6 +58,7 @@ def test_every_image_has_its_features_name_and_label(
         f"odd/{k:02}.png" for k in range(1, 20, 2)
     ]
     assert table["label"].to_pylist() == ["even"] * 10 + ["odd"] * 10
+    assert table["part"].to_pylist() == [None] * 20
     expected = clearsight.load(BUNDLE).features([labelled / file for file in files])
     np.testing.assert_allclose(features(out), expected, rtol=1e-5)
     images = clearsight.load_images(str(labelled))
@@ -88,7 +89,7 @@ def test_the_most_similar_are_those_of_scikit_learn(photos: Path, tmp_path: Path
     found = clearsight.similar(BUNDLE, photos / "05.png", photos, count=6, out=sheet)
     assert [row["file"] for row in found] == [files[k] for k in rows[0]]
     np.testing.assert_allclose([row["similarity"] for row in found], 1 - distances[0], atol=1e-5)
-    assert (found[0]["file"], found[0]["label"], found[0]["part"]) == ("05.png", None, "")
+    assert (found[0]["file"], found[0]["label"], found[0]["part"]) == ("05.png", None, None)
     with Image.open(sheet) as image:
         assert image.width > 1000
     assert len(clearsight.similar(BUNDLE, photos / "05.png", photos, count=50)) == 20

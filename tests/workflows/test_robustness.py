@@ -108,6 +108,15 @@ def test_corruptions_of_an_unfinished_run_are_refused_before_anything_is_measure
     assert run.evaluation.stat() == before
 
 
+def test_all_of_it_is_of_the_own_part_and_not_of_another_set(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = save_images(tmp_path / "other.npz", make_images(60, size=16, seed=1))
+    assert main(["evaluate", str(run.path), "--data", str(other), "--all"]) == 2
+    assert "other.npz is another data set" in " ".join(capsys.readouterr().err.split())
+    assert not run.other_data.exists()
+
+
 def test_a_damaged_result_is_one_sentence(run: Run) -> None:
     write_json(run.corruptions, {"n": 0})
     with pytest.raises(FileError, match=r"corruptions\.json: lacks split"):

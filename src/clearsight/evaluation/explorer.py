@@ -35,18 +35,24 @@ COLUMNS = 40
 CLASSES = 60  # above, the page has no matrix
 
 
-def choose(labels: np.ndarray, probabilities: np.ndarray, side: int) -> np.ndarray:
+def choose(
+    labels: np.ndarray, probabilities: np.ndarray, side: int, first: np.ndarray | None = None
+) -> np.ndarray:
     """int64 [M]: the mistakes, the surest first, then of each class the right ones.
 
     Of the right ones of a class those come first that are least sure, then the surest, by turns.
-    As many as there is room for with their neighbours, a tenth of it for right ones at least.
+    As many as there is room for with their neighbours, a tenth of it for right ones at least, and
+    another for those of `first`, int64 rows, whether right or wrong.
     `labels`: int64 [N]; `probabilities`: float32 [N, K]; `side` of the images in px.
     """
     most = PIXELS // ((1 + NEIGHBOURS) * min(side, SIDE) ** 2)
     predicted, confidence = probabilities.argmax(1), probabilities.max(1)
-    wrong = np.flatnonzero(predicted != labels)
-    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][: most - most // 10]
-    right = np.flatnonzero(predicted == labels)
+    rows = np.empty(0, np.int64) if first is None else first[: most // 10]
+    others = np.ones(len(labels), bool)
+    others[rows] = False
+    wrong = np.flatnonzero((predicted != labels) & others)
+    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][: most - most // 10 - len(rows)]
+    right = np.flatnonzero((predicted == labels) & others)
     right = right[np.argsort(confidence[right], kind="stable")]
     rank = np.zeros(len(labels), np.int64)
     for k in np.unique(labels[right]):
@@ -54,7 +60,8 @@ def choose(labels: np.ndarray, probabilities: np.ndarray, side: int) -> np.ndarr
         steps = np.arange(len(own))
         rank[own] = np.minimum(2 * steps, 2 * steps[::-1] + 1)
     right = right[np.lexsort((labels[right], rank[right]))]
-    return np.concatenate([wrong, right[: min(most - len(wrong), most // 3)]])
+    room = min(most - len(wrong) - len(rows), most // 3)
+    return np.concatenate([wrong, rows, right[:room]])
 
 
 def content(

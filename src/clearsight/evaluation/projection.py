@@ -8,7 +8,7 @@ import numpy as np
 
 from clearsight.evaluation.neighbours import normalised
 
-METHODS = {"pca": "by two principal components", "umap": "by UMAP"}
+METHODS = {"pca": "two principal components", "umap": "UMAP"}
 FEWEST = 500
 """Images for UMAP: to compile it takes ten seconds, and of few images PCA shows as much."""
 
@@ -42,7 +42,7 @@ def _umap(unit: np.ndarray) -> np.ndarray | None:
     """float32 [N, 2]; None where the extra `umap` is not installed."""
     with warnings.catch_warnings(action="ignore"):  # of pieces that nothing connects
         try:
-            umap = import_module("umap")  # by name, for type checkers need not find it
-        except ImportError:
+            reducer = import_module("umap").UMAP  # by name, for type checkers need not find it
+        except (ImportError, AttributeError):  # the latter where an uninstall has left its cache
             return None
-        return umap.UMAP(random_state=0, n_jobs=1).fit_transform(unit)
+        return reducer(random_state=0, n_jobs=1).fit_transform(unit)

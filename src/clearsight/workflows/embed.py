@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clearsight.bundle.engines import in_batches
 from clearsight.bundle.predict import Predictor, load
 from clearsight.data.cache import cached
 from clearsight.data.decoding import read_image
@@ -39,8 +40,9 @@ def embed(
     """Writes the features of all images of `data` to the parquet file `out`.
 
     `data` is a data set, as `load_images` takes it, or a folder of images without labels. A row has
-    `id`, `file`, `part` (where the data set has parts), `label` (the class, null without labels)
-    and `features`, float32 [D], in the order of the data. Memory does not grow with their number.
+    `id`, `file`, `part` and `label` (null where the data have none) and `features`, float32 [D],
+    in the order of the data. Memory does not grow with their number, unless damaged files are left
+    out.
 
     A file that can't be used is a `DataError`; with `on_error`, called with it and the reason, it
     is left out. Returns JSON-able values: `features` (the file), `n` and `dimensions`. Raises
@@ -137,7 +139,8 @@ def _features(predictor: Predictor, images: ImageSet, progress: Progress) -> Ite
     """float32 [n, D] of the images, in their order."""
     with progress.task("features", len(images)) as advance:
         for start in range(0, len(images), ROWS):
-            block = predictor.features(images.images[start : start + ROWS])
+            block = in_batches(predictor.run, images.images[start : start + ROWS]).features
+            assert block is not None  # who calls this has asked the predictor for some already
             yield block
             advance(len(block))
 
@@ -146,7 +149,7 @@ def _row(images: ImageSet, i: int) -> dict[str, Any]:
     return {
         "id": images.ids[i].decode(),
         "file": str(images.files[i]),
-        "part": str(images.parts[i]),
+        "part": str(images.parts[i]) or None,
         "label": images.classes[images.labels[i]] if images.classes else None,
     }
 

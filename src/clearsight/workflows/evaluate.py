@@ -55,6 +55,11 @@ def evaluate(
     if data is not None and images is None:
         images = load_run_images(run, data=data, data_dir=data_dir, progress=progress)
         if is_another_set(images, read_json(run.split)):
+            if faithfulness or corruptions:
+                raise UsageError(
+                    f"data: {data} is another data set, but heatmaps and corruptions are measured "
+                    "on the run's own part; measure one or the other"
+                )
             own = run.config().evaluation.tta
             if tta not in (None, own):
                 raise UsageError(

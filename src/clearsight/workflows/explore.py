@@ -37,15 +37,16 @@ def explore(loaded: LoadedRun, progress: Progress = SILENT) -> list[Path]:
     pixels, training = images.images[indices], loaded.split.train[:TRAINING]  # in random order
     predictions = read_predictions(run.predictions)
     model = load_classifier(run.weights)
-    shown = choose(predictions.labels, predictions.probabilities, images.size)
+    duplicates = training_duplicates(images, loaded.split.train, indices, progress)
+    has_duplicate = np.flatnonzero(duplicates >= 0)
+    shown = choose(predictions.labels, predictions.probabilities, images.size, has_duplicate)
     rest = np.setdiff1d(np.arange(len(pixels)), shown)[: max(0, POINTS - len(shown))]
     mapped = np.concatenate([shown, rest])
     with progress.task("features", len(mapped) + len(training)) as advance:
         of_measured = _outputs(model, pixels[mapped], advance)
         of_training = _outputs(model, images.images[training], advance)
     near, _ = nearest(of_measured.features[: len(shown)], [of_training.features], NEIGHBOURS)
-    duplicates = training_duplicates(images, loaded.split.train, indices, progress)
-    values, flags = slicing(loaded, np.flatnonzero(duplicates >= 0))
+    values, flags = slicing(loaded, has_duplicate)
     found = content(
         predictions,
         shown,
