@@ -22,6 +22,7 @@ from clearsight.data.cache import OnCorrupt, cached
 from clearsight.data.decoding import longest_side
 from clearsight.data.download import download as fetch
 from clearsight.data.folders import folder_source
+from clearsight.data.idx import idx_folder, idx_source, is_idx
 from clearsight.data.images import Fit, ImageSet
 from clearsight.data.names import printable
 from clearsight.data.parquet import parquet_folder, parquet_source
@@ -129,6 +130,8 @@ def open_path(path: Path) -> Source:
         return parquet_source([path], path.stem)
     if path.suffix == ".npz":
         return npz_source(path)
+    if is_idx(path):
+        return idx_source(path)
     if path.name.endswith((".tar.gz", ".tgz")):
         return archive_source(path)
     raise DataError(
@@ -139,7 +142,7 @@ def open_path(path: Path) -> Source:
 
 
 def _open_folder(folder: Path) -> Source:
-    found = parquet_folder(folder)
+    found = idx_folder(folder) or parquet_folder(folder)
     if found is not None:
         return found
     for layout in LAYOUTS.values():
