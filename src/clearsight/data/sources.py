@@ -16,6 +16,7 @@ from clearsight.data.archives import (
     archive_source,
     extracted_source,
     is_extracted,
+    is_published,
 )
 from clearsight.data.arrays import digits_source, npz_source
 from clearsight.data.cache import OnCorrupt, cached
@@ -25,6 +26,7 @@ from clearsight.data.folders import folder_source
 from clearsight.data.idx import idx_folder, idx_source, is_idx
 from clearsight.data.images import Fit, ImageSet
 from clearsight.data.names import printable
+from clearsight.data.packed import SUFFIXES, open_packed
 from clearsight.data.parquet import parquet_folder, parquet_source
 from clearsight.data.records import Source
 from clearsight.data.table_source import open_table, refuse_columns
@@ -132,12 +134,14 @@ def open_path(path: Path) -> Source:
         return npz_source(path)
     if is_idx(path):
         return idx_source(path)
-    if path.name.endswith((".tar.gz", ".tgz")):
+    if is_published(path):
         return archive_source(path)
+    if path.name.lower().endswith(SUFFIXES):
+        return folder_source(open_packed(path))
     raise DataError(
-        f"{path}: found a file of no known kind, expected a table (.csv, .tsv, .jsonl), "
-        ".parquet, .npz, an official CIFAR archive (.tar.gz), or a folder with one folder of "
-        "images per class"
+        f"{path}: found a file of no known kind, expected a table (.csv, .tsv, .jsonl), .parquet, "
+        ".npz, IDX, an archive (.zip, .tar, .tar.gz, .tar.bz2, .tar.xz), or a folder with one "
+        "folder of images per class"
     )
 
 
