@@ -226,7 +226,7 @@ def export(
     bundle = export(
         run, out=out, int8=int8, data=data, data_dir=data_dir, progress=TerminalProgress()
     )
-    output.show_path("bundle", bundle, as_json=as_json)
+    output.show_path("bundle", bundle.path, as_json=as_json)
 
 
 @app.command

@@ -9,7 +9,6 @@ from cyclopts import Parameter
 from clearsight.cli.encoding import one_line
 from clearsight.cli.options import DataDir, Json
 from clearsight.cli.output import (
-    interval,
     shorten,
     show_json,
     show_lines,
@@ -18,7 +17,7 @@ from clearsight.cli.output import (
 )
 from clearsight.cli.registry import bundle_folder
 from clearsight.cli.terminal import TerminalProgress
-from clearsight.wording import clock, percent
+from clearsight.wording import clock, interval, percent
 
 CLASSES_SHOWN = 20
 

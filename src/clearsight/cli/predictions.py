@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from clearsight.cli.encoding import one_line
-from clearsight.cli.output import count, percent, show_json, show_lines
+from clearsight.cli.output import show_json, show_lines
+from clearsight.wording import count, percent
 
 if TYPE_CHECKING:  # `clearsight --help` shall be quick
     from clearsight.bundle.format import Bundle

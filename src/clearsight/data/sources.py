@@ -27,6 +27,7 @@ from clearsight.data.names import printable
 from clearsight.data.parquet import parquet_folder, parquet_source
 from clearsight.data.records import Source
 from clearsight.errors import DataError, DataNotFoundError
+from clearsight.notebook import shown
 from clearsight.progress import SILENT, Progress
 
 DEFAULT_SIZE = 32
@@ -34,7 +35,7 @@ OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/"
 
 
 def load_images(
-    source: str,
+    source: Path | str,
     *,
     size: int | None = None,
     up_to: int | None = None,
@@ -43,7 +44,7 @@ def load_images(
     cache_disk: float = CacheConfig.disk,
     data_dir: str | Path | None = None,
     download: bool = True,
-    progress: Progress = SILENT,
+    progress: Progress | None = None,
     on_corrupt: OnCorrupt | None = None,
 ) -> ImageSet:
     """The images of `source`, fitted to `size` px (default 32), decoded once into the user's cache.
@@ -63,7 +64,8 @@ def load_images(
 
     Raises `DataNotFoundError` where there is no such data, `DataError` where it can't be used.
     """
-    found = find_source(source, data_dir=data_dir, download=download, progress=progress)
+    progress = shown(progress)
+    found = find_source(str(source), data_dir=data_dir, download=download, progress=progress)
     if size is None:
         size = DEFAULT_SIZE if up_to is None else min(up_to, longest_side(found.read()))
     return cached(

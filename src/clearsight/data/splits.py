@@ -21,14 +21,15 @@ from clearsight.data.images import ImageSet, fitted_ids
 from clearsight.data.manifests import check_manifest
 from clearsight.data.names import PARTS, listed
 from clearsight.errors import ConfigError, DataError
-from clearsight.progress import SILENT, Progress
+from clearsight.notebook import paragraphs, shown, table
+from clearsight.progress import Progress
 
 _FORMAT = 2
 NEAR_TOGETHER = ", near duplicates kept together"
 _FITTED_IDS_FORMAT = 1  # hashed the pixels after fitting; still read
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Split:
     """Indices into an `ImageSet`: int64 arrays, disjoint, each ordered by rank.
 
@@ -43,9 +44,21 @@ class Split:
     sources: dict[str, str]
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        counts = (f"{part}: {len(getattr(self, part)):,}" for part in PARTS)
+        return f"<Split {', '.join(counts)} images>"
 
-def split(images: ImageSet, config: DataConfig, progress: Progress = SILENT) -> Split:
-    """Parts of `images` as `config` asks; those that the source gives are respected.
+    def _repr_html_(self) -> str:
+        rows = [[part, f"{len(getattr(self, part)):,}", self.sources[part]] for part in PARTS]
+        return table(["part", "images", "how it was made"], rows) + paragraphs(self.notes)
+
+
+def split(
+    images: ImageSet, config: DataConfig | None = None, progress: Progress | None = None
+) -> Split:
+    """Parts of `images` as `config` asks, the `data` of a recipe, by default with its defaults.
+
+    Those that the source gives are respected.
 
     The training side is what the source puts into neither validation nor test.
 
@@ -66,6 +79,7 @@ def split(images: ImageSet, config: DataConfig, progress: Progress = SILENT) -> 
     Raises `DataError` where train lacks a class or no class is large enough to be in every part,
     `ConfigError` where there would be neither validation nor test.
     """
+    progress, config = shown(progress), config or DataConfig()
     corrected, images = images, images.uncorrected()
     given = {part: bool((images.parts == part).any()) for part in PARTS}
     make_test = not given["test"] and config.test > 0

@@ -7,7 +7,8 @@ from clearsight.data import audit as auditing
 from clearsight.data.splits import split
 from clearsight.errors import DataError
 from clearsight.figures.run import draw_audit, draw_data
-from clearsight.progress import SILENT, Progress
+from clearsight.notebook import shown
+from clearsight.progress import Progress
 from clearsight.workflows.loading import load_data
 
 
@@ -18,13 +19,14 @@ def audit(
     truncated: bool = False,
     out: Path | str | None = None,
     strict: bool = False,
-    progress: Progress = SILENT,
+    progress: Progress | None = None,
 ) -> auditing.AuditReport:
     """Checks a data set as it would be split by default; figures go into `out`, if given.
 
     One that can't be split is checked as a whole, and the report says why. Damaged images are left
     out and listed; with `strict` the first is a `DataError`.
     """
+    progress = shown(progress)
     corrupt: list[str] = []
     config = Config(data=DataConfig(source=source, truncated=truncated))
     images = load_data(

@@ -28,6 +28,7 @@ from clearsight.evaluation.metrics import predict_probabilities
 from clearsight.evaluation.predictions import read_predictions
 from clearsight.models.classifier import Classifier
 from clearsight.models.stages import stages
+from clearsight.notebook import shown
 from clearsight.progress import SILENT, Progress
 from clearsight.runs import Run, at_work
 from clearsight.runtime.device import pick_device, pick_precision
@@ -37,7 +38,7 @@ from clearsight.training.freezing import selected
 from clearsight.training.inputs import CHUNK
 from clearsight.training.margins import Margins
 from clearsight.training.train import part_digest
-from clearsight.workflows.loading import LoadedRun, load_run
+from clearsight.workflows.loading import Data, LoadedRun, load_run
 
 SHOWN = 200
 
@@ -46,10 +47,9 @@ def doubt(
     run: Run | Path | str,
     *,
     show: int = SHOWN,
-    data: str | None = None,
+    data: Data | None = None,
     data_dir: Path | str | None = None,
-    images: ImageSet | None = None,
-    progress: Progress = SILENT,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Ranks all images of a run by how likely their label is wrong; writes `doubt.csv` and page.
 
@@ -61,10 +61,11 @@ def doubt(
     and `page`, `evidence` by part (`margins`, `out-of-fold heads` or `predictions`), `images` and
     `trailing` by part, how many there are and how many labels trail another class.
 
-    `data` says where the images lie, if not where they were; `images` are the run's, where they are
-    loaded already. Raises `RunError` for a run without a checkpoint.
+    `data` says where the images lie, if not where they were, or is the run's `ImageSet`. Raises
+    `RunError` for a run without a checkpoint.
     """
-    loaded = load_run(run, data=data, data_dir=data_dir, images=images, progress=progress)
+    progress = shown(progress)
+    loaded = load_run(run, data=data, data_dir=data_dir, progress=progress)
     if not loaded.run.last.is_dir():
         raise RunError(
             f"run {loaded.run.path}: it has not trained for an epoch yet; "

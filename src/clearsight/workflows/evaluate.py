@@ -1,17 +1,19 @@
 """`clearsight evaluate`: what a trained model gets right, on images no choice was made on."""
 
 from pathlib import Path
-from typing import Any
 
 from clearsight.data.images import ImageSet
 from clearsight.errors import UsageError
 from clearsight.evaluation.metrics import TTA
+from clearsight.evaluation.shift import other_data_result
+from clearsight.evaluation.summary import evaluation_result
 from clearsight.files import read_json
-from clearsight.progress import SILENT, Progress
+from clearsight.notebook import Result, shown
+from clearsight.progress import Progress
 from clearsight.runs import Run, at_work, open_run
 from clearsight.training.recorded import is_trained
 from clearsight.workflows.faithfulness import measure_faithfulness
-from clearsight.workflows.loading import load_run, load_run_images
+from clearsight.workflows.loading import Data, load_run, load_run_images
 from clearsight.workflows.other_data import evaluate_elsewhere, is_another_set
 from clearsight.workflows.results import (
     CALIBRATED,
@@ -29,13 +31,12 @@ from clearsight.workflows.results import (
 def evaluate(
     run: Run | Path | str,
     *,
-    data: str | None = None,
+    data: Data | None = None,
     data_dir: Path | str | None = None,
     tta: TTA | None = None,
     faithfulness: bool = False,
-    images: ImageSet | None = None,
-    progress: Progress = SILENT,
-) -> dict[str, Any]:
+    progress: Progress | None = None,
+) -> Result:
     """Measures a run's model on its test part; returns the content of `evaluation.json`.
 
     The part is the validation part where the split has no test part, and named so. Calibrates the
@@ -44,13 +45,16 @@ def evaluate(
     recipe's it writes nothing, for that is not the result of the recipe. With `faithfulness` the
     heatmaps of every method are tested, and `faithfulness.json` says how they fared.
 
-    `data` says where the images lie, if not where they were; `images` are the run's, where they are
-    loaded already. Where fewer than half of the run's images are found at `data`, by their ids, it
-    is another data set, and only its entry in `other-data.json` is written and returned.
+    `data` says where the images lie, if not where they were, or is an `ImageSet`. Where it has
+    fewer than half of the run's images, by their ids, it is another data set, and only its entry in
+    `other-data.json` is written and returned. A notebook shows what is returned in words and as a
+    table of the classes.
     """
+    progress = shown(progress)
     run = run if isinstance(run, Run) else open_run(run)
-    if data is not None and images is None:
+    if data is not None:
         images = load_run_images(run, data=data, data_dir=data_dir, progress=progress)
+        source = images.name if isinstance(data, ImageSet) else str(data)
         if is_another_set(images, read_json(run.split)):
             own = run.config().evaluation.tta
             if tta not in (None, own):
@@ -58,15 +62,18 @@ def evaluate(
                     f"tta: found {tta}, but another data set is measured as the run's own part "
                     f"was, with {own}; leave it out"
                 )
-            return evaluate_elsewhere(run, images, source=data, tta=own, progress=progress)
-    loaded = load_run(run, data=data, data_dir=data_dir, images=images, progress=progress)
+            return other_data_result(
+                evaluate_elsewhere(run, images, source=source, tta=own, progress=progress)
+            )
+        data = images
+    loaded = load_run(run, data=data, data_dir=data_dir, progress=progress)
     if tta is not None and tta != loaded.config.evaluation.tta:
         progress.say(
             f"the recipe measures with test-time augmentation {loaded.config.evaluation.tta}: its "
             "recorded result is unchanged"
         )
         near = near_measured(loaded, progress)
-        return evaluate_model(loaded, tta, near, progress)[0]
+        return evaluation_result(evaluate_model(loaded, tta, near, progress)[0], run)
     if not is_trained(loaded.run, loaded.config):
         progress.say(
             f"run {loaded.run.path}: its training has not finished; "
@@ -79,4 +86,4 @@ def evaluate(
             measure_faithfulness(loaded, progress)
             forget(loaded.run, EXPLAINED)  # its figures say the verdict
         make_missing(loaded, progress)
-    return evaluation
+    return evaluation_result(evaluation, run)
