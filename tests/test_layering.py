@@ -26,6 +26,7 @@ LAYERS = [
     {"bundle"},
     {"ledger"},
     {"workflows"},
+    {"estimator"},
     {"cli", "__main__"},
 ]
 FORBIDDEN = {

@@ -27,6 +27,8 @@ from clearsight.files import (
 from clearsight.notebook import Figures, picture, table
 from clearsight.wording import duration, interval, percent
 
+_PHASE_HEAD = ["phase", "epochs", "time", "parameters trained", "validation accuracy"]
+
 
 @dataclass(frozen=True, repr=False)
 class Run:
@@ -159,7 +161,7 @@ class Run:
         return f"Run({str(self.path)!r})"
 
     def _repr_html_(self) -> str:
-        rows = [["folder", str(self.path)]]
+        rows, phases = [["folder", str(self.path)]], []
         if self.evaluation.is_file():
             measured = read_json(self.evaluation)
             accuracy, tta = measured["accuracy"], measured["tta"]
@@ -169,13 +171,14 @@ class Run:
                 ["images", f"{measured['n']:,}"],
                 ["test-time augmentation", tta],
                 ["target", percent(measured["target"])],
-                ["training", duration(sum(phase["seconds"] for phase in measured["phases"]))],
                 ["report", str(self.report)],
             ]
+            phases = [_phase_cells(phase) for phase in measured["phases"]]
         else:
             rows.append(["state", f"not finished; clearsight.resume({str(self.path)!r}) does"])
         curves = sorted(self.figures.glob("*training_curves.png"))
-        return table([], rows) + "".join(picture(path.read_bytes()) for path in curves)
+        html = table([], rows) + (table(_PHASE_HEAD, phases) if phases else "")
+        return html + "".join(picture(path.read_bytes()) for path in curves)
 
     def figure(self, *names: str) -> Figures:
         """The pictures of these names, without `.png`, for a notebook to show.
@@ -194,6 +197,14 @@ class Run:
     def config(self) -> Config:
         """The resolved recipe this run was started with."""
         return load_recipe(self.recipe)
+
+
+def _phase_cells(phase: Mapping[str, Any]) -> list[str]:
+    trained, total = phase["trainable"], phase["trainable"] + phase["frozen"]
+    return [
+        phase["name"], f"{phase['epochs']:,}", duration(phase["seconds"]),
+        f"{trained:,} of {total:,}", percent(phase["val_accuracy"]),
+    ]  # fmt: skip
 
 
 def create_run(path: Path, config: Config, environment: Mapping[str, Any]) -> Run:

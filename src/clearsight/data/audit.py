@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -12,7 +12,7 @@ from clearsight.data.groups import exact_groups, find_near, first_of_pairs
 from clearsight.data.images import ImageSet
 from clearsight.data.names import PARTS
 from clearsight.data.splits import Split
-from clearsight.notebook import paragraphs
+from clearsight.notebook import Figures, paragraphs
 from clearsight.progress import SILENT, Progress
 
 SHOWN_PAIRS = 100
@@ -42,6 +42,7 @@ class AuditReport:
     - `near`: pairs of near duplicates that are not exact; `conflicts`: the exact pairs whose
       labels differ
     - `notes`: what reading and searching had to report, a sentence each
+    - `figures`: those that were drawn
     """
 
     name: str
@@ -54,6 +55,7 @@ class AuditReport:
     near: tuple[Pair, ...]
     conflicts: tuple[Pair, ...]
     notes: tuple[str, ...]
+    figures: Figures = field(default_factory=lambda: Figures(()))
 
     def __repr__(self) -> str:
         return f"<AuditReport {self.lines()[0]}>"

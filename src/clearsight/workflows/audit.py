@@ -1,5 +1,6 @@
 """`clearsight audit`: damage, duplicates and balance of a data set, before training on it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from clearsight.config.schema import Config, DataConfig
@@ -7,7 +8,7 @@ from clearsight.data import audit as auditing
 from clearsight.data.splits import split
 from clearsight.errors import DataError
 from clearsight.figures.run import draw_audit, draw_data
-from clearsight.notebook import shown
+from clearsight.notebook import Figures, shown
 from clearsight.progress import Progress
 from clearsight.workflows.loading import load_data
 
@@ -42,6 +43,6 @@ def audit(
         images, parts, corrupt=tuple(corrupt), unsplit=unsplit, progress=progress
     )
     if out is not None:
-        draw_data(Path(out), images, parts)
-        draw_audit(Path(out), images, report)
+        drawn = draw_data(Path(out), images, parts) + draw_audit(Path(out), images, report)
+        report = replace(report, figures=Figures(drawn))
     return report
