@@ -19,7 +19,7 @@ from clearsight.config.parsing import parse
 from clearsight.config.recipes import to_toml
 from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
-from clearsight.errors import DataError, FileError, RunError, TrainingError
+from clearsight.errors import DataError, FileError, RunError, TrainingError, UsageError
 from clearsight.files import read_json, write_text
 from clearsight.ledger import record
 from clearsight.runs import Run, at_work, is_at_work, open_run
@@ -272,7 +272,12 @@ def test_images_given_by_python_are_enough_for_every_step(tmp_path: Path) -> Non
     assert any(line.startswith("the target of 65 % is left out") for line in listener.lines)
     before = evaluate(str(run.path), data=images)
     assert (before["n"], before["target"]) == (9, None)
+    assert run.config().data.source == images.name == "bands"
+    elsewhere = evaluate(run, data=make_images(30, size=16, seed=1))
+    assert (elsewhere["source"], elsewhere["n"], elsewhere["own"]["n"]) == ("bands", 30, 9)
     assert explain(run, data=images)
+    with pytest.raises(UsageError, match="overrides: found some beside a Config"):
+        train(config, data=images, overrides={"training.seed": 1}, out=tmp_path / "other")
     (run.figures / "per_class.png").unlink()
     assert resume(run.path, data=images) == run
     assert export(run, out=str(tmp_path / "bundle"), data=images).path == tmp_path / "bundle"

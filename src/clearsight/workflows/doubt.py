@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +27,7 @@ from clearsight.evaluation.metrics import predict_probabilities
 from clearsight.evaluation.predictions import read_predictions
 from clearsight.models.classifier import Classifier
 from clearsight.models.stages import stages
-from clearsight.notebook import shown
+from clearsight.notebook import Result, shown
 from clearsight.progress import SILENT, Progress
 from clearsight.runs import Run, at_work
 from clearsight.runtime.device import pick_device, pick_precision
@@ -50,7 +49,7 @@ def doubt(
     data: Data | None = None,
     data_dir: Path | str | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Result:
     """Ranks all images of a run by how likely their label is wrong; writes `doubt.csv` and page.
 
     Training labels are judged by how training went, where the backbone learnt from them: it has
@@ -75,13 +74,17 @@ def doubt(
     with at_work(loaded.run):
         write_doubts(loaded.run.doubts, doubts)
         write_page(loaded.run, doubts, kinds, show)
-    return {
-        "csv": str(loaded.run.doubts),
-        "page": str(loaded.run.doubt_page),
-        "evidence": kinds,
-        "images": {part: int((doubts.parts == part).sum()) for part in kinds},
-        "trailing": {part: trailing(doubts, part) for part in kinds},
-    }
+    images = {part: int((doubts.parts == part).sum()) for part in kinds}
+    behind = {part: trailing(doubts, part) for part in kinds}
+    lines = [
+        f"{part}: {behind[part]:,} of {images[part]:,} labels trail another class, judged by {kind}"
+        for part, kind in kinds.items()
+    ]
+    csv, page = str(loaded.run.doubts), str(loaded.run.doubt_page)
+    return Result(
+        {"csv": csv, "page": page, "evidence": kinds, "images": images, "trailing": behind},
+        [*lines, f"page  {page}  (open it in a browser)", f"list  {csv}"],
+    )
 
 
 def find_doubts(loaded: LoadedRun, progress: Progress = SILENT) -> tuple[dict[str, str], Doubts]:
