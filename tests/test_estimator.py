@@ -105,6 +105,9 @@ def test_a_pickle_and_a_bundle_say_the_same(fitted: ClearsightClassifier, tmp_pa
     bundle = clearsight.load(again.export(tmp_path / "bundle"))
     found = bundle.predict([Image.fromarray(each) for each in X])
     np.testing.assert_allclose([p.probability for p in found], expected.max(1), atol=1e-6)
+    assert "airnet-tiny" in bundle._repr_html_()
+    assert repr(found) == "<6 predictions>"
+    assert found._repr_html_().count("<tr>") == 7
     with pytest.raises(UsageError, match="exists already"):
         fitted.export(tmp_path / "bundle")
 

@@ -39,8 +39,8 @@ def clock(seconds: float) -> str:
 
 def are_numbers(cells: Sequence[str]) -> bool:
     """Whether a column is of numbers, or of two with a dash or "to" between, and of dashes."""
-    number = r"[+−-]?\d[\d,.:]*"
+    number = r"[+−-]?\d[\d,.:]*(e[+-]\d+)?"
     some = [cell for cell in cells if cell != "–"]
     return bool(some) and all(
-        re.fullmatch(rf"{number}((–| to ){number})?( (%|MiB))?", cell) for cell in some
+        re.fullmatch(rf"{number}((–| to ){number})?( ?%| MiB)?", cell) for cell in some
     )

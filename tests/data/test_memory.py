@@ -1,3 +1,6 @@
+import base64
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -26,6 +29,15 @@ def test_the_same_pixels_have_the_same_ids_whatever_holds_them() -> None:
     several = [GREY, GREY[..., None], colour, opaque, list(GREY), map(Image.fromarray, colour)]
     first, *others = (from_arrays(images, [0, 1, 0, 1]).ids.tolist() for images in several)
     assert all(ids == first for ids in others)
+
+
+def test_a_notebook_shows_the_images_of_each_class_and_escapes_names() -> None:
+    html = from_arrays(GREY, ["<b>", "a", "<b>", "a"])._repr_html_()
+    assert "a" in html
+    assert "&lt;b&gt;, a" in html
+    png = base64.b64decode(html.partition("base64,")[2].partition('"')[0])
+    with Image.open(io.BytesIO(png)) as sheet:
+        assert sheet.size == (2 * 24, 2 * 24)  # two rows of two, 20 px and a gap of 4 each
 
 
 def test_numbers_have_the_names_that_are_given() -> None:
