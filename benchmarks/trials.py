@@ -22,7 +22,7 @@ from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
 from clearsight.data.sources import load_images
 from clearsight.data.splits import split
-from clearsight.evaluation.metrics import cross_entropy, predict_both
+from clearsight.evaluation.metrics import as_probabilities, cross_entropy, predict_logits
 from clearsight.ledger import record_benchmark
 from clearsight.runs import create_run
 from clearsight.runtime.device import pick_device, pick_precision
@@ -73,8 +73,9 @@ def trial(config: Config, images: ImageSet) -> Run:
         started = time.perf_counter()
         train_model(run, config, images, parts)
         seconds = time.perf_counter() - started
-        augmented, plain = predict_both(
-            load_classifier(run.weights), images.images[where], tta=config.evaluation.tta,
+        model = load_classifier(run.weights)
+        augmented, plain = predict_logits(
+            model, images.images[where], tta=config.evaluation.tta,
             precision=pick_precision(config.training.precision, pick_device("auto")),
         )  # fmt: skip
     labels = images.labels[where]
@@ -82,7 +83,7 @@ def trial(config: Config, images: ImageSet) -> Run:
         "seconds": seconds,
         "accuracy": float((augmented.argmax(1) == labels).mean()),
         "accuracy_without_tta": float((plain.argmax(1) == labels).mean()),
-        "loss": cross_entropy(augmented, labels),
+        "loss": cross_entropy(as_probabilities(augmented, model.temperature), labels),
     }
 
 

@@ -58,6 +58,7 @@ def test_every_import_is_declared() -> None:
 def test_every_tested_version_is_pinned() -> None:
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     pinned = {name_of(line) for line in text.splitlines() if "==" in line}
-    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    extras = PROJECT["optional-dependencies"]
+    wanted = [*PROJECT["dependencies"], *extras["dev"], *extras["umap"]]
     # Left open on purpose, see the head of constraints.txt.
     assert {name_of(each) for each in wanted} - pinned <= {"torch"}

@@ -1,6 +1,6 @@
 import pytest
 
-from clearsight.wording import are_numbers, clock, count, duration, interval, percent
+from clearsight.wording import are_numbers, clock, counted, duration, interval, percent
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_an_interval_has_one_unit() -> None:
 
 
 def test_count() -> None:
-    assert [count(n, "epoch") for n in (0, 1, 1200)] == ["0 epochs", "1 epoch", "1,200 epochs"]
+    assert [counted(n, "epoch") for n in (0, 1, 1200)] == ["0 epochs", "1 epoch", "1,200 epochs"]
 
 
 def test_columns_of_numbers_are_told_from_text() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from clearsight.runs import Run
     from clearsight.workflows.audit import audit
     from clearsight.workflows.doubt import doubt
+    from clearsight.workflows.embed import embed, similar
     from clearsight.workflows.evaluate import evaluate
     from clearsight.workflows.explain import explain
     from clearsight.workflows.export import export
@@ -36,6 +37,7 @@ __all__ = [
     "compare",
     "doubt",
     "draw_augmentation",
+    "embed",
     "evaluate",
     "evaluate_corruptions",
     "explain",
@@ -45,6 +47,7 @@ __all__ = [
     "load_images",
     "load_recipe",
     "resume",
+    "similar",
     "split",
     "train",
 ]
@@ -57,6 +60,7 @@ _HOMES = {
     "compare": "clearsight.evaluation.compare:compare_runs",
     "doubt": "clearsight.workflows.doubt:doubt",
     "draw_augmentation": "clearsight.figures.run:draw_augmentation",
+    "embed": "clearsight.workflows.embed:embed",
     "evaluate": "clearsight.workflows.evaluate:evaluate",
     "evaluate_corruptions": "clearsight.workflows.robustness:evaluate_corruptions",
     "explain": "clearsight.workflows.explain:explain",
@@ -66,6 +70,7 @@ _HOMES = {
     "load_images": "clearsight.data.sources:load_images",
     "load_recipe": "clearsight.config.recipes:load_recipe",
     "resume": "clearsight.workflows.train:resume",
+    "similar": "clearsight.workflows.embed:similar",
     "split": "clearsight.data.splits:split",
     "train": "clearsight.workflows.train:train",
 }

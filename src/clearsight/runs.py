@@ -54,6 +54,11 @@ class Run:
         return self.path / "relabelled.csv"
 
     @property
+    def start(self) -> Path:
+        """How right the trained weights were that the run starts from, where it does."""
+        return self.path / "start.json"
+
+    @property
     def history(self) -> Path:
         return self.path / "history.csv"
 

@@ -14,8 +14,8 @@ def interval(accuracy: Mapping[str, float] | None) -> str:
     return "–" if not accuracy else f"{100 * accuracy['low']:.2f}–{percent(accuracy['high'])}"
 
 
-def count(number: int, thing: str) -> str:
-    """`1 epoch`, `2 epochs`."""
+def counted(number: int, thing: str) -> str:
+    """`1 row`, `1,200 rows`."""
     return f"{number:,} {thing}{'s' * (number != 1)}"
 
 

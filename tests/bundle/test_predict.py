@@ -3,10 +3,14 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,7 +18,7 @@ import torch
 from PIL import Image
 
 import clearsight
-from clearsight.bundle.engines import batch_size, onnx_engine
+from clearsight.bundle.engines import Answers, batch_size, onnx_engine
 from clearsight.bundle.export import export
 from clearsight.bundle.format import read_bundle
 from clearsight.bundle.predict import Failure, Prediction, Predictor, load
@@ -118,8 +122,54 @@ def test_images_are_taken_a_batch_at_a_time(predictor: Predictor) -> None:
     stream = predictor.stream(images())
     assert taken == 0
     next(stream)
-    assert taken == batch_size(32) == 100
+    assert batch_size(32) == 100
+    assert 100 <= taken <= 200  # the next is decoded meanwhile
     assert len(list(stream)) == 249
+
+
+def test_the_next_batch_is_decoded_while_the_network_computes(predictor: Predictor) -> None:
+    asked = threading.Event()
+
+    def images() -> Iterator[np.ndarray]:
+        yield from pixels(100)
+        asked.set()
+        yield from pixels(1)
+
+    def run(several: np.ndarray) -> Answers:
+        assert asked.wait(10)  # only then is the first batch answered
+        return predictor.run(several)
+
+    assert len(list(replace(predictor, run=run).stream(images()))) == 101
+
+
+def test_an_error_of_the_images_comes_after_the_predictions_before_it(
+    predictor: Predictor,
+) -> None:
+    def images() -> Iterator[np.ndarray]:
+        yield from pixels(100)
+        raise OSError("the pipe broke")
+
+    stream = predictor.stream(images())
+    assert sum(1 for _ in islice(stream, 100)) == 100
+    with pytest.raises(OSError, match="the pipe broke"):
+        next(stream)
+
+
+def test_a_stream_that_is_left_stops_reading(predictor: Predictor) -> None:
+    taken = 0
+
+    def images() -> Iterator[np.ndarray]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield np.zeros((32, 32, 3), np.uint8)
+
+    stream = cast(Generator[Prediction], predictor.stream(images()))
+    next(stream)
+    stream.close()
+    before = taken
+    time.sleep(0.2)
+    assert taken == before <= 200
 
 
 def test_batches_of_large_images_are_small() -> None:

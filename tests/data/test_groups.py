@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from clearsight.config.schema import DataConfig
-from clearsight.data import duplicates
+from clearsight.data import duplicates, groups
 from clearsight.data.groups import (
+    Near,
     exact_groups,
     find_near,
     first_of_pairs,
     near_groups,
     near_training,
+    training_duplicates,
 )
 from clearsight.data.images import ImageSet, content_ids
 from clearsight.data.splits import from_manifest, has_hash, manifest, split
@@ -43,9 +45,9 @@ def parts_of(result, members: set[int]) -> set[str]:
 
 
 def test_versions_of_versions_are_one_group() -> None:
-    groups = near_groups(photos(80, FAMILY))
-    assert [set(np.flatnonzero(groups == groups[i])) for i in (71, 33, 60)] == list(FAMILIES)
-    assert len(np.unique(groups)) == 80 - len(FAMILY)
+    found = near_groups(photos(80, FAMILY))
+    assert [set(np.flatnonzero(found == found[i])) for i in (71, 33, 60)] == list(FAMILIES)
+    assert len(np.unique(found)) == 80 - len(FAMILY)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -158,8 +160,23 @@ def test_test_images_with_a_version_in_training() -> None:
     assert near_training(images, train[:0], part).tolist() == []
 
 
+def test_a_duplicate_in_training_is_the_exact_one_else_the_most_similar(monkeypatch) -> None:
+    images = photos(10, {})
+    # 0 and 1 are the same picture; 2 is a version of 3 and of 4, 5 of 6 and 6 of 7.
+    ids = images.ids.copy()
+    ids[1] = ids[0] + b"-2"
+    images = replace(images, ids=ids)
+    pairs = np.array([[0, 2], [2, 3], [2, 4], [5, 6], [6, 7]])
+    similarity = np.array([0.1, 0.8, 0.9, 0.9, 0.9], np.float32)
+    monkeypatch.setattr(groups, "find_near", lambda *_: Near(pairs, similarity, False, None))
+    train, part = np.array([1, 3, 4, 7]), np.array([0, 2, 5, 6, 8])
+    found = training_duplicates(images, train, part)
+    assert found.tolist() == [1, 4, 7, 7, -1]
+    assert near_training(images, train, part).tolist() == [0, 1, 2, 3]
+
+
 def test_pairs_stand_for_exact_copies() -> None:
-    groups = np.array([0, 1, 2, 0, 1])
-    found = first_of_pairs(np.array([[0, 1], [1, 2]]), groups, np.array([4, 3, 1]))
+    same = np.array([0, 1, 2, 0, 1])
+    found = first_of_pairs(np.array([[0, 1], [1, 2]]), same, np.array([4, 3, 1]))
     assert found.tolist() == [[1, 0], [0, -1]]
     assert exact_groups(photos(3, {})).tolist() != [0, 0, 0]

@@ -283,6 +283,13 @@ def test_a_pipe_for_a_data_file_is_refused_before_it_is_opened(tmp_path: Path, n
         load_images(str(tmp_path / name))
 
 
+@pytest.mark.parametrize("name", ["set.csv", "set.tsv", "set.jsonl"])
+def test_a_pipe_for_a_table_is_refused_before_it_is_opened(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match=rf"{name}: is a named pipe, expected a file"):
+        load_images(str(tmp_path / name))
+
+
 def test_a_device_or_a_link_to_itself_is_no_data_set(tmp_path: Path) -> None:
     (tmp_path / "zero.npz").symlink_to("/dev/zero")
     with pytest.raises(DataError, match=r"zero\.npz: is no regular file"):

@@ -11,12 +11,12 @@ from clearsight.config.schema import DataConfig
 from clearsight.data.images import ImageSet, content_ids
 from clearsight.data.splits import (
     Split,
-    apportion,
     copies_of_training,
     from_manifest,
     manifest,
     split,
 )
+from clearsight.data.stratify import apportion
 from clearsight.errors import ConfigError, DataError
 
 PARTS = ("train", "validation", "test")

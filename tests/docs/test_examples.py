@@ -40,11 +40,15 @@ def place(tmp_path: Path) -> Path:
     for name in ("photo.png", "photo.jpg"):
         Image.fromarray(digits[7]).save(tmp_path / name)
     rng = np.random.default_rng(0)
+    rows = ["file,breed,owner,weight"]
     for brightness, name in enumerate(("cat", "dog")):
         (tmp_path / "pets" / name).mkdir(parents=True)
         for k in range(30):
+            breed = {"cat": "siamese", "dog": "beagle"}[name]
+            rows.append(f"{name}/{k}.png,{breed},owner {k // 3},{1 - k % 2 / 2}")
             pixels = rng.integers(0, 128, (40, 50, 3), np.uint8) + 100 * brightness
             Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "pets" / name / f"{k}.png")
+    (tmp_path / "pets" / "labels.csv").write_text("\n".join(rows))
     return tmp_path
 
 

@@ -19,6 +19,7 @@ from clearsight.evaluation.doubt import (
     cleanlab_evidence,
     from_margins,
     from_probabilities,
+    in_doubt,
     out_of_fold,
     ranked,
     trailing,
@@ -154,3 +155,32 @@ def test_the_list_is_a_file_of_corrections_and_says_nothing_of_what_is_unknown(
     assert [rows[2][name] for name in ("suggested", "score", "margin")] == [""] * 3
     corrections = read_corrections(tmp_path / "doubt.csv").classes
     assert list(corrections.values()) == ["class1", "class0", "class2"]
+
+
+def test_a_label_is_in_doubt_where_another_class_is_as_probable_as_for_its_own_images() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    # Class 0 has 0.7 on average for its images, class 1 has 0.5.
+    first = np.array([0.95, 0.9, 0.25, 0.15, 0.65, 0.7])
+    found = in_doubt(labels, np.stack([first, 1 - first], 1))
+    # The third is more surely of class 1 than its images are. The fifth is likelier of class 0, but
+    # less so than its images; the last just as likely.
+    assert found.tolist() == [False, False, True, False, False, True]
+
+
+def test_labels_in_doubt_are_those_of_cleanlab() -> None:
+    from cleanlab.filter import find_label_issues
+
+    random = np.random.default_rng(0)
+    labels = random.integers(5, size=600)
+    probabilities = random.dirichlet(np.full(5, 0.5), 600)
+    probabilities[np.arange(600), labels] += 0.7
+    probabilities /= probabilities.sum(1, keepdims=True)
+    labels[:100] = random.integers(5, size=100)
+    expected = find_label_issues(labels, probabilities, filter_by="confident_learning", n_jobs=1)
+    assert 20 < expected.sum() < 200
+    np.testing.assert_array_equal(in_doubt(labels, probabilities), expected)
+
+
+def test_a_class_without_images_and_no_images_at_all_put_nothing_in_doubt() -> None:
+    assert in_doubt(np.array([0, 0]), np.array([[0.4, 0.6], [0.5, 0.5]])).tolist() == [False, False]
+    assert in_doubt(np.empty(0, np.int64), np.empty((0, 3))).tolist() == []

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.neighbors import NearestNeighbors
 
 from clearsight.config.schema import Config
 from clearsight.errors import FileError
-from clearsight.evaluation.explorer import choose, content, nearest, projected
+from clearsight.evaluation.explorer import choose, content
 from clearsight.evaluation.predictions import Predictions
 from clearsight.evaluation.report import write_report
 from clearsight.files import write_json
@@ -41,11 +40,19 @@ def explored(found: Predictions, side: int = 8, **changes: Any) -> dict[str, Any
         "images": images[:1],
         "labels": np.array([1]),
         "files": np.array(["near.png"]),
+        "doubted": np.array([True]),
+        "duplicates": np.where(np.arange(len(shown)) % 7 == 0, 0, -1),
     }
+    bright, dark = np.arange(0, n, 3), np.arange(1, n, 3)  # a third is in neither
+    slices = [
+        ("brightness", "brightness up to 80", dark), ("brightness", "brightness over 80", bright),
+        ("near duplicates", "images without one", np.arange(1, n)),
+    ]  # fmt: skip
     mapped = np.concatenate([shown, np.setdiff1d(np.arange(n), shown)])
     given: dict[str, Any] = {
         "part": "test", "maps": RANDOM.random((len(shown), side, side)), "mapped": mapped,
         "features": RANDOM.random((n, 5)), "neighbours": neighbours, "scores": {},
+        "slices": slices,
     }  # fmt: skip
     return content(found, shown, images, **(given | changes))
 
@@ -73,20 +80,41 @@ def test_there_is_room_for_right_ones_beside_thousands_of_mistakes() -> None:
     assert len(np.unique(shown)) == len(shown)
 
 
-def test_neighbours_are_those_of_scikit_learn() -> None:
-    features, others = RANDOM.normal(size=(20, 8)), RANDOM.normal(size=(50, 8))
-    oracle = NearestNeighbors(n_neighbors=3, metric="cosine").fit(others)
-    np.testing.assert_array_equal(
-        nearest(features, others, 3), oracle.kneighbors(features, return_distance=False)
-    )
-    assert nearest(features, others[:2], 3).shape == (20, 2)
+def test_images_that_come_first_have_a_picture_whatever_else_there_is() -> None:
+    labels = np.zeros(20_000, np.int64)
+    probabilities = np.tile(np.array([[0.3, 0.7]]), (20_000, 1))
+    probabilities[::4] = [0.8, 0.2]
+    first = np.arange(100, 200)
+    shown = choose(labels, probabilities, 32, first)
+    assert set(first) <= set(shown)
+    assert len(shown) == len(np.unique(shown)) == 6_000_000 // (4 * 32 * 32)
+    # A tenth of the room at most, and a tenth is left for right ones.
+    shown = choose(labels, probabilities, 32, np.arange(1000))
+    assert np.isin(np.arange(1000), shown).sum() < 1000
+    assert (probabilities[shown].argmax(1) == 0).sum() >= len(shown) // 10
 
 
-@pytest.mark.parametrize("shape", [(1, 4), (2, 4), (5, 1), (40, 6)])
-def test_any_features_have_a_place_on_the_map(shape: tuple[int, int]) -> None:
-    places = projected(RANDOM.normal(size=shape))
-    assert places.shape == (shape[0], 2)
-    assert np.isfinite(places).all()
+def test_slices_say_how_many_are_right_and_where_each_picture_is() -> None:
+    found = predictions()
+    by, near = explored(found)["slices"]
+    assert (by["property"], by["images"]) == (
+        "brightness", ["brightness up to 80", "brightness over 80"],
+    )  # fmt: skip
+    right = found.probabilities.argmax(1) == found.labels
+    assert by["n"] == [10, 10]
+    assert by["right"] == [int(right[1::3].sum()), int(right[::3].sum())]
+    rows = choose(found.labels, found.probabilities, 8)
+    assert by["of"] == [{0: 1, 1: 0, 2: -1}[int(row) % 3] for row in rows]
+    assert near["of"] == [-1 if row == 0 else 0 for row in rows]
+
+
+def test_a_label_and_its_doubt_are_those_of_the_predictions() -> None:
+    found = predictions()
+    data = explored(found)["images"]
+    for place, row in enumerate(choose(found.labels, found.probabilities, 8)):
+        own = found.probabilities[row, found.labels[row]]
+        assert data["scores"]["label"][place] == pytest.approx(own, abs=1e-4)
+    assert set(data["scores"]["doubted"]) == {0, 1}
 
 
 def test_each_picture_stands_in_its_place_of_the_atlas() -> None:
@@ -95,9 +123,10 @@ def test_each_picture_stands_in_its_place_of_the_atlas() -> None:
     flat = np.arange(n, dtype=np.uint8)[:, None, None, None].repeat(8, 1).repeat(8, 2).repeat(3, 3)
     data = content(
         found, choose(found.labels, found.probabilities, 8), flat, part="test", maps=None,
-        mapped=np.arange(100), features=RANDOM.random((100, 4)), scores={},
+        mapped=np.arange(100), features=RANDOM.random((100, 4)), scores={}, slices=[],
         neighbours={"indices": np.zeros((n, 1), int), "images": flat[:1], "labels": np.array([0]),
-                    "files": np.array(["a"])},
+                    "files": np.array(["a"]), "doubted": np.zeros(1, bool),
+                    "duplicates": np.full(n, -1)},
     )  # fmt: skip
     encoded = base64.b64decode(data["pictures"].partition(",")[2])
     with Image.open(io.BytesIO(encoded)) as file:
@@ -134,10 +163,11 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_file_name_in_any_bytes_is_written(tmp_path: Path) -> None:
     found = predictions()
+    shown = len(choose(found.labels, found.probabilities, 8))
     neighbours = {
-        "indices": np.zeros((len(choose(found.labels, found.probabilities, 8)), 1), int),
+        "indices": np.zeros((shown, 1), int), "duplicates": np.full(shown, -1),
         "images": np.zeros((1, 8, 8, 3), np.uint8), "labels": np.array([0]),
-        "files": np.array(["caf\udce9.png"]),
+        "files": np.array(["caf\udce9.png"]), "doubted": np.zeros(1, bool),
     }  # fmt: skip
     run = create_run(tmp_path / "run", Config(), {})
     write_json(run.explorer, explored(found, neighbours=neighbours))

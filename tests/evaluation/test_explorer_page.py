@@ -84,6 +84,62 @@ def test_sorting_and_the_map_narrow_what_is_shown(page: Any) -> None:
     assert count(page) == everything
 
 
+def test_a_slice_narrows_what_is_shown_and_says_its_accuracy(page: Any) -> None:
+    groups = page.eval_on_selector_all("#explorer-slice optgroup", "all => all.map(g => g.label)")
+    assert groups == ["brightness", "near duplicates"]
+    page.select_option("#explorer-kind", "all")
+    everything = count(page)
+    page.select_option("#explorer-slice", label="brightness over 80")
+    assert 0 < count(page) < everything
+    right = 100 * (FOUND.labels == PREDICTED)[::3].mean()
+    text = page.inner_text("#explorer-count").replace("\u00a0", " ")
+    assert text.endswith(f"; brightness over 80: 1,000 images, {right:.1f} % right")
+    page.locator("#explorer-tiles button").first.click()
+    assert int(page.inner_text("#explorer-title").partition(".")[0]) % 3 == 0
+    page.keyboard.press("Escape")
+    page.click("#explorer-reset")
+    assert page.input_value("#explorer-slice") == ""
+
+
+def test_doubt_about_labels_sorts_and_filters(page: Any) -> None:
+    kinds = page.eval_on_selector_all("#explorer-kind option", "all => all.map(o => o.value)")
+    assert kinds == ["mistakes", "right", "all", "doubted"], "and nothing that no picture is"
+    page.select_option("#explorer-kind", "doubted")
+    page.select_option("#explorer-order", "doubt")
+    assert count(page) > 2
+    own = FOUND.probabilities[np.arange(3000), FOUND.labels]
+    seen = []
+    page.locator("#explorer-tiles button").first.click()
+    for _ in range(3):
+        seen.append(own[int(page.inner_text("#explorer-title").partition(".")[0])])
+        assert "in doubt)" in page.inner_text("#explorer-facts")
+        page.keyboard.press("ArrowRight")
+    assert seen == sorted(seen)
+
+
+def test_a_near_duplicate_in_training_is_shown_with_its_label(page: Any) -> None:
+    page.select_option("#explorer-kind", "all")
+    duplicates = page.evaluate(
+        "JSON.parse(document.getElementById('explorer-data').textContent).neighbours.duplicate"
+    )
+    page.locator("#explorer-tiles button").first.click()
+    shown = set()
+    for _ in range(8):
+        title = page.inner_text("#explorer-title")
+        place = page.evaluate(
+            "title => JSON.parse(document.getElementById('explorer-data').textContent)"
+            ".images.file.indexOf(title)", title,
+        )  # fmt: skip
+        visible = page.locator("#explorer-duplicate").is_visible()
+        assert visible == (duplicates[place] >= 0)
+        if visible:
+            words = page.inner_text("#explorer-duplicate-list")
+            assert words == "</script><b>dog, label in doubt"
+        shown.add(visible)
+        page.keyboard.press("ArrowRight")
+    assert shown == {True, False}
+
+
 def test_everything_is_reached_by_keyboard(page: Any) -> None:
     page.focus("#explorer-matrix button")
     page.keyboard.press("ArrowRight")

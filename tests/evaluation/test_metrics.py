@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from clearsight.errors import ClearsightError, UsageError
 from clearsight.evaluation.confusion import class_scores, confusion_counts, most_confused
 from clearsight.evaluation.metrics import (
+    as_probabilities,
     batch_size,
     cross_entropy,
     evaluate_probabilities,
-    predict_both,
+    predict_logits,
     predict_probabilities,
 )
 from clearsight.models.preprocess import Preprocess
@@ -103,7 +104,8 @@ def test_what_two_views_are_sure_of_is_not_shifted() -> None:
 
 def test_one_pass_gives_the_result_with_and_without_augmentation() -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), dtype=np.uint8)
-    augmented, plain = predict_both(Pixels(), images, tta="flip+shift", batch=2)
+    logits = predict_logits(Pixels(), images, tta="flip+shift", batch=2)
+    augmented, plain = (as_probabilities(each, 1.0) for each in logits)
     np.testing.assert_allclose(plain, predict_probabilities(Pixels(), images), rtol=1e-6)
     both = predict_probabilities(Pixels(), images, tta="flip+shift")
     np.testing.assert_allclose(augmented, both, rtol=1e-6)

@@ -368,7 +368,8 @@ def test_the_test_of_heatmaps_and_the_dossier_are_shown_and_their_names_are_text
     })  # fmt: skip
     neighbour = {"id": "ab", "file": "<i>.png", "label": CLASSES[1], "similarity": 0.5}
     example = {
-        "id": "cd", "file": "", "p_predicted": 0.75, "p_true": 0.25, "neighbours": [neighbour] * 5,
+        "id": "cd", "file": "", "p_predicted": 0.75, "p_true": 0.25, "in_doubt": True,
+        "neighbours": [{**neighbour, "in_doubt": False}, *[neighbour] * 4],
     }  # fmt: skip
     write_json(run.dossier, {
         "split": "test", "method": "layer-cam", "searched": 10, "training": 30,
@@ -383,4 +384,5 @@ def test_the_test_of_heatmaps_and_the_dossier_are_shown_and_their_names_are_text
     assert "&lt;b&gt;dog&lt;/b&gt; taken for cat, 2 times" in html
     assert "10 of 30 training images, drawn at random, were searched" in html
     assert html.count("data:image/jpeg;base64,") == 8
+    assert html.count(", in doubt<") == 1
     assert 'title="&lt;i&gt;.png"' in html

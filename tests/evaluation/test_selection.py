@@ -137,6 +137,36 @@ def test_sets_cover_what_they_promise_on_average_over_validation_parts(coverage:
     assert np.mean(found) >= coverage - 0.004
 
 
+@pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9, 0.95])
+def test_sets_are_those_of_mapie(coverage: float) -> None:
+    """But for the likeliest class, which is in ours even where it is below the threshold."""
+    from mapie.classification import SplitConformalClassifier
+    from sklearn.base import BaseEstimator, ClassifierMixin
+
+    class Given(ClassifierMixin, BaseEstimator):
+        """A fitted classifier whose images are their probabilities."""
+
+        classes_ = np.arange(5)
+
+        def fit(self, x: np.ndarray, y: np.ndarray) -> "Given":
+            return self
+
+        def predict(self, x: np.ndarray) -> np.ndarray:
+            return x.argmax(1)
+
+        def predict_proba(self, x: np.ndarray) -> np.ndarray:
+            return x
+
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.full(5, 0.3), 337)
+    labels = np.array([rng.choice(5, p=row) for row in probabilities])
+    new = rng.dirichlet(np.full(5, 0.3), 500)
+    theirs = SplitConformalClassifier(Given(), confidence_level=coverage, prefit=True)
+    theirs.conformalize(probabilities, labels)
+    threshold = set_threshold(probabilities[np.arange(337), labels], coverage)
+    np.testing.assert_array_equal(theirs.predict_set(new)[1][:, :, 0], new >= threshold)
+
+
 def test_the_least_threshold_that_lets_the_share_pass() -> None:
     scores = np.random.default_rng(0).permutation(np.arange(1, 201)).astype(np.float32)
     assert unlike_threshold(scores) == 198  # of 200, 99 % are 198

@@ -65,6 +65,22 @@ def test_examples_are_the_most_confident_of_the_most_frequent_confusions(
     np.testing.assert_array_equal(pictures[:32, 3 * 32 : 4 * 32], training.images[order[0]])
 
 
+def test_labels_in_doubt_are_named_where_that_is_known(model: Classifier) -> None:
+    measured, training = make_images(6, seed=1), make_images(30)
+    said_of = said(measured.labels, {0: (1, 0.6), 2: (0, 0.7)})
+    doubted = np.arange(6) == 0
+    known = replace(part(measured), doubted=doubted)
+    content, _ = confusion_dossier(
+        model, known, said_of, replace(part(training), doubted=np.arange(30) < 15), split="test"
+    )
+    examples = [example for pair in content["pairs"] for example in pair["examples"]]
+    assert {each["file"]: each["in_doubt"] for each in examples} == {"0.png": True, "2.png": False}
+    neighbours = examples[0]["neighbours"]
+    assert [n["in_doubt"] for n in neighbours] == [int(n["file"][:-4]) < 15 for n in neighbours]
+    content, _ = confusion_dossier(model, known, said_of, part(training), split="test")
+    assert content["pairs"][0]["examples"][0]["neighbours"][0]["in_doubt"] is None
+
+
 def test_without_a_confusion_there_is_nothing_to_show(model: Classifier) -> None:
     measured = make_images(6)
     content, _ = confusion_dossier(

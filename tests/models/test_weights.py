@@ -85,19 +85,6 @@ def test_a_prefix_that_only_some_names_have_is_left_alone(tmp_path: Path, donor:
         begin(name=NAME, weights=str(path))
 
 
-@pytest.mark.parametrize(
-    ("file", "kind"),
-    [
-        ("bundle.json", "a clearsight bundle"), ("recipe.toml", "a clearsight run"),
-        ("checkpoint.json", "a clearsight checkpoint"), ("x.txt", "is a folder"),
-    ],
-)  # fmt: skip
-def test_a_folder_is_no_weights_file(tmp_path: Path, file: str, kind: str) -> None:
-    (tmp_path / file).touch()
-    with pytest.raises(WeightsError, match=f"{kind}.*give a pretrained network's state_dict"):
-        begin(name=NAME, weights=str(tmp_path))
-
-
 def test_the_tensors_of_a_whole_classifier_are_named_so(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     tensors = begin(name=NAME, weights="none").state_dict()
@@ -295,3 +282,22 @@ def test_a_description_rebuilds_the_classifier(name: str) -> None:
 def test_settings_that_can_t_be_are_refused(settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         begin(**settings)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ("resnet34", r"they have .layer1\.2\.bn1.*, the network has not"),
+        ("resnet50", r"their layer1\.0\.conv1\.weight is \[64, 64, 1, 1\], the network's is"),
+        ("mobilenetv3_small_050", r"they lack conv1\.weight"),
+    ],
+)
+def test_the_first_tensor_that_does_not_fit_is_named(
+    tmp_path: Path, network: str, message: str
+) -> None:
+    tensors = timm.create_model(network).state_dict()
+    path = tmp_path / "w.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    with pytest.raises(WeightsError, match=message) as caught:
+        begin(name="resnet18", weights=str(path))
+    assert "\n" not in str(caught.value)

@@ -17,6 +17,7 @@ from clearsight.errors import DataError, FileError, RunError, UsageError
 from clearsight.evaluation.corruptions import CORRUPTIONS
 from clearsight.files import read_json, write_json
 from clearsight.runs import Run, open_run
+from clearsight.workflows import loading, results
 from clearsight.workflows.evaluate import evaluate
 from clearsight.workflows.robustness import evaluate_corruptions
 from clearsight.workflows.train import train
@@ -79,6 +80,41 @@ def test_corruptions_are_measured_kept_and_shown(
     # A second run sees the same pixels, and a larger sample is cut to what there is.
     assert evaluate_corruptions(run, n=6) == result
     assert evaluate_corruptions(run)["n"] == 9
+
+
+def test_all_of_it_is_measured_on_images_loaded_once_and_reported_once(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports, loads = [], []
+    write, load = results.write_report, loading.load_images
+    monkeypatch.setattr(results, "write_report", lambda r: reports.append(r) or write(r))
+    monkeypatch.setattr(
+        loading, "load_images", lambda *args, **kw: loads.append(args) or load(*args, **kw)
+    )
+    assert main(["evaluate", str(run.path), "--all"]) == 0
+    assert "zoom blur" in capsys.readouterr().out
+    assert (len(reports), len(loads)) == (1, 1)
+    assert len(read_json(run.faithfulness)["rows"]) > 3
+    assert 'id="robustness"' in run.report.read_text("utf-8")
+
+
+def test_corruptions_of_an_unfinished_run_are_refused_before_anything_is_measured(
+    run: Run,
+) -> None:
+    shutil.rmtree(run.last)
+    before = run.evaluation.stat()
+    with pytest.raises(RunError, match="its training has not finished"):
+        evaluate(run, corruptions=True)
+    assert run.evaluation.stat() == before
+
+
+def test_all_of_it_is_of_the_own_part_and_not_of_another_set(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = save_images(tmp_path / "other.npz", make_images(60, size=16, seed=1))
+    assert main(["evaluate", str(run.path), "--data", str(other), "--all"]) == 2
+    assert "other.npz is another data set" in " ".join(capsys.readouterr().err.split())
+    assert not run.other_data.exists()
 
 
 def test_a_damaged_result_is_one_sentence(run: Run) -> None:

@@ -71,8 +71,13 @@ def command_problem(words: Sequence[str], whole: bool) -> str | None:
     known = EVERYWHERE | {
         name for argument in here.assemble_argument_collection() for name in argument.names
     }
-    if here is app["train"]:
-        known |= {row.flag for _, rows in settings() for row in rows}
+    if here in (app["train"], app["audit"]):
+        known |= {
+            row.flag
+            for section, rows in settings()
+            for row in rows
+            if here is app["train"] or section == "data"
+        }
     for flag in flags:
         if _first_phase(flag) not in known:
             return f"no flag {flag}{did_you_mean(flag, known)}"
@@ -82,7 +87,7 @@ def command_problem(words: Sequence[str], whole: bool) -> str | None:
 def _parsed(words: Sequence[str]) -> str | None:
     tokens = [word for word in words if word != "--debug"]
     try:
-        if tokens[0] == "train":
+        if tokens[0] in ("train", "audit"):
             tokens, _ = take_overrides(tokens)
         app.parse_args(tokens, print_error=False, exit_on_error=False)
     except (CycloptsError, UsageError) as error:

@@ -14,14 +14,12 @@ from torch import Tensor, nn
 
 from clearsight.bundle.engines import in_batches, model_engine, onnx_engine
 from clearsight.bundle.format import ONNX, check_out, write_bundle
+from clearsight.bundle.parity import compare
 from clearsight.bundle.quantize import Int8Images, int8_graph
 from clearsight.data.images import Fit
 from clearsight.errors import BundleError, UsageError, first_line
 from clearsight.models.classifier import Classifier, Outputs
 from clearsight.progress import SILENT, Progress
-
-TIE = 1e-4
-TOLERANCE = 1e-3
 
 
 class Graph(nn.Module):
@@ -141,13 +139,7 @@ def check_parity(
     images: np.ndarray,
     progress: Progress = SILENT,
 ) -> dict[str, float]:
-    """Compares torch and ONNX Runtime on `images`, uint8 [N, S, S, 3].
-
-    Returns `n`; `ties`, images whose two top logits differ by less than 1e-4, which alone may get
-    different labels; `max_difference` of a probability; and `features_difference` and
-    `unlike_difference`, the largest as a fraction of the largest absolute value. Raises
-    `BundleError` for a different label elsewhere or a difference above 1e-3.
-    """
+    """Compares torch and ONNX Runtime on `images`, uint8 [N, S, S, 3]; see `parity.compare`."""
     n = len(images)
     # One engine after the other: the idle threads of each would spin on the cores of the other.
     with progress.task("comparing engines", 2 * n) as advance:
@@ -156,32 +148,10 @@ def check_parity(
     with torch.inference_mode():
         logits = model.head(torch.from_numpy(expected.features))
     first, second = logits.topk(2, dim=1).values.numpy().T
-    tied = first - second < TIE
-    labels = [each.probabilities.argmax(1) for each in (expected, found)]
-    different = int(((labels[0] != labels[1]) & ~tied).sum())
-    # NaN where there is one.
-    differences = {
-        "max_difference": np.abs(expected.probabilities - found.probabilities).max(),
-        "features_difference": _relative_difference(expected.features, found.features),
-        "unlike_difference": _relative_difference(expected.unlike, found.unlike),
-    }
-    if different or not all(difference <= TOLERANCE for difference in differences.values()):
-        told = ", ".join(f"{difference:.2g}" for difference in differences.values())
-        raise BundleError(
-            f"{ONNX}: ONNX Runtime and torch disagree: other labels on {different} of {n:,} test "
-            f"images, and probabilities, features and `unlike` differ by up to {told} (allowed: "
-            f"none, and {TOLERANCE:g}); nothing was written; try other versions of torch and "
-            "onnxruntime"
-        )
-    about = {"n": n, "ties": int(tied.sum())}
-    return about | {name: float(difference) for name, difference in differences.items()}
-
-
-def _relative_difference(expected: np.ndarray | None, found: np.ndarray | None) -> np.floating:
-    """The largest absolute difference as a fraction of the largest absolute value."""
-    assert expected is not None
-    assert found is not None
-    return np.abs(expected - found).max() / max(np.abs(expected).max(), np.finfo(np.float32).tiny)
+    return compare(
+        expected, found, first - second, file=ONNX, engines="ONNX Runtime and torch",
+        advice="try other versions of torch and onnxruntime",
+    )  # fmt: skip
 
 
 def _forget_origin(proto: onnx.ModelProto) -> None:

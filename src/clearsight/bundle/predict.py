@@ -222,11 +222,21 @@ class Predictor:
                     raise pixels
 
     def _computed(self, images: Iterable[OneImage]) -> Iterator[Computed]:
-        """Batch by batch: images, each one's pixels or error, and the answers to all pixels."""
-        rest = iter(images)
-        with ThreadPoolExecutor(cores()) as pool:
-            while batch := list(islice(rest, batch_size(self.bundle.size))):
-                fitted = list(pool.map(self._fitted_or_error, batch))
+        """Batch by batch: images, each one's pixels or error, and the answers to all pixels.
+
+        While the network computes one batch, the next is taken and decoded.
+        """
+        rest, size = iter(images), batch_size(self.bundle.size)
+        with ThreadPoolExecutor(cores()) as decoders, ThreadPoolExecutor(1) as reader:
+
+            def read() -> tuple[list[OneImage], list[np.ndarray | ClearsightError]]:
+                batch = list(islice(rest, size))
+                return batch, list(decoders.map(self._fitted_or_error, batch))
+
+            ahead = reader.submit(read)
+            while (found := ahead.result())[0]:
+                batch, fitted = found
+                ahead = reader.submit(read)
                 usable = [pixels for pixels in fitted if isinstance(pixels, np.ndarray)]
                 yield batch, fitted, self.run(np.stack(usable)) if usable else None
 

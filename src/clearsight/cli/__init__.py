@@ -52,7 +52,7 @@ def _run(tokens: list[str]) -> int:
 
     overrides: dict[str, str] = {}
     training = tokens[:1] == ["train"]
-    if training:
+    if training or tokens[:1] == ["audit"]:
         tokens, overrides = take_overrides(tokens)
     try:
         command, bound, extra = app.parse_args(tokens, print_error=False, exit_on_error=False)

@@ -9,19 +9,30 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from clearsight.cli import comparison, doubt, evaluation, output, predictions, registry
+from clearsight.cli import (
+    comparison,
+    doubt,
+    embedding,
+    evaluation,
+    exporting,
+    output,
+    predictions,
+    registry,
+)
 from clearsight.cli.inputs import image_names
 from clearsight.cli.options import (
+    BundleFolder,
     Coverage,
     DataDir,
+    EngineName,
     Familiar,
     Json,
     MovedData,
-    RunFolder,
     Strict,
     Sure,
     Truncated,
 )
+from clearsight.cli.overrides import data_fields
 from clearsight.cli.terminal import TerminalProgress
 from clearsight.errors import RunError, UsageError
 
@@ -42,6 +53,7 @@ app = App(
 )
 app.command(registry.app)
 app.command(doubt.doubt)
+app.command(exporting.export)
 
 
 @app.command
@@ -204,34 +216,8 @@ def explain(
 
 
 @app.command
-def export(
-    run: RunFolder,
-    /,
-    *,
-    out: Annotated[Path | None, Parameter(help="bundle folder; default: bundle in the run")] = None,
-    int8: Annotated[
-        bool,
-        Parameter(
-            help="add an int8 graph; refused if validation accuracy drops by more than 0.5 points",
-            show_default=False,
-        ),
-    ] = False,
-    data: MovedData = None,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> None:
-    """Export a bundle: weights, ONNX graph, class names and model card."""
-    from clearsight.workflows.export import export
-
-    bundle = export(
-        run, out=out, int8=int8, data=data, data_dir=data_dir, progress=TerminalProgress()
-    )
-    output.show_path("bundle", bundle.path, as_json=as_json)
-
-
-@app.command
 def predict(
-    bundle: Annotated[Path, Parameter(help="a bundle folder, or NAME@ALIAS of the registry")],
+    bundle: BundleFolder,
     images: Annotated[
         tuple[str, ...],
         Parameter(
@@ -243,10 +229,7 @@ def predict(
     *,
     as_json: Annotated[bool, Parameter("--json", help="print JSON Lines, one per image")] = False,
     as_csv: Annotated[bool, Parameter("--csv", help="print comma-separated values")] = False,
-    engine: Annotated[
-        Literal["auto", "onnx", "int8", "torch"],
-        Parameter(help="auto: ONNX Runtime if installed; int8: the graph that export --int8 adds"),
-    ] = "auto",
+    engine: EngineName = "auto",
     sure: Sure = None,
     coverage: Coverage = None,
     familiar: Familiar = False,
@@ -278,6 +261,10 @@ def predict(
     return output.say_unusable(failures)
 
 
+app.command(embedding.embed)
+app.command(embedding.similar)
+
+
 @app.command
 def audit(
     data: Annotated[str, Parameter(help="data set: a name or a path")],
@@ -288,16 +275,18 @@ def audit(
     out: Annotated[Path | None, Parameter(help="folder for the figures")] = None,
     strict: Strict = False,
     as_json: Json = False,
+    overrides: Annotated[Mapping[str, str], Parameter(parse=False)] = MappingProxyType({}),
 ) -> int:
     """Check a data set: damaged files, duplicates, class balance, image sizes.
 
-    Damaged files are listed, and the exit code is 1 at the end.
+    Damaged files are listed, and the exit code is 1 at the end. The fields of a recipe's `[data]`
+    are flags here as well (--data.label_column NAME); `train --help` lists them.
     """
     from clearsight.workflows.audit import audit
 
     report = audit(
         data, data_dir=data_dir, truncated=truncated, out=out, strict=strict,
-        progress=TerminalProgress(),
+        settings=data_fields(overrides), progress=TerminalProgress(),
     )  # fmt: skip
     return output.show_audit(report, as_json=as_json)
 

@@ -8,7 +8,9 @@ from clearsight.cli.options import DataDir, Json, RunFolder
 from clearsight.cli.output import show_evaluation, show_json, show_table, show_text
 from clearsight.cli.terminal import TerminalProgress
 from clearsight.errors import UsageError
+from clearsight.files import read_json
 from clearsight.notebook import Result
+from clearsight.runs import Run
 from clearsight.wording import interval, percent
 
 
@@ -77,19 +79,15 @@ def evaluate(
 
     evaluation = measure(
         run, data=data, data_dir=data_dir, tta=tta, faithfulness=faithfulness or everything,
-        progress=TerminalProgress(),
+        corruptions=everything, progress=TerminalProgress(),
     )  # fmt: skip
     if "own" in evaluation:
         show_other_data(evaluation, as_json=as_json)
         return
-    if everything:
-        from clearsight.workflows.robustness import evaluate_corruptions
+    if everything and not as_json:
+        from clearsight.evaluation.summary import corruptions_result
 
-        corrupted = evaluate_corruptions(
-            run, data=data, data_dir=data_dir, progress=TerminalProgress()
-        )
-        if not as_json:
-            show_corruptions(corrupted, as_json=False)
+        show_corruptions(corruptions_result(read_json(Run(run).corruptions)), as_json=False)
     show_evaluation(evaluation, as_json=as_json)
 
 

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -39,3 +39,8 @@ Familiar = Annotated[
         show_default=False,
     ),
 ]
+EngineName = Annotated[
+    Literal["auto", "onnx", "int8", "torch"],
+    Parameter(help="auto: ONNX Runtime if installed; int8: the graph that export --int8 adds"),
+]
+BundleFolder = Annotated[Path, Parameter(help="a bundle folder, or NAME@ALIAS of the registry")]

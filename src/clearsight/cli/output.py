@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from clearsight.cli.encoding import encodable, one_line
 from clearsight.cli.terminal import folded
-from clearsight.wording import are_numbers, clock, count, interval, percent
+from clearsight.wording import are_numbers, clock, counted, interval, percent
 
 if TYPE_CHECKING:  # `clearsight --help` shall be quick
     from clearsight.config.schema import Config
@@ -74,7 +74,7 @@ def show_table(
 def say_unusable(count_: int) -> int:
     """Says on stderr how many files could not be used; the exit code: 1 where there are any."""
     if count_:
-        sys.stderr.write(f"{count(count_, 'file')} could not be used\n")
+        sys.stderr.write(f"{counted(count_, 'file')} could not be used\n")
     return 1 if count_ else 0
 
 

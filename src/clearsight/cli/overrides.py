@@ -5,7 +5,7 @@ into the phases is beyond it; `config.load_recipe` checks names and values.
 """
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from clearsight.errors import UsageError
 
@@ -38,6 +38,14 @@ def take_overrides(tokens: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             raise UsageError(f"--{match[1]}: found no value; give one, as in --{match[1]} VALUE")
         overrides[match[1].replace("-", "_")] = value
     return rest, overrides
+
+
+def data_fields(overrides: Mapping[str, str]) -> dict[str, str]:
+    """{field of `[data]`: text} of dotted flags. Raises `UsageError` for those of other tables."""
+    for name in overrides:
+        if not name.startswith("data."):
+            raise UsageError(f"--{name}: found no field of [data]; only those are flags here")
+    return {name.removeprefix("data."): value for name, value in overrides.items()}
 
 
 def field_hint(tokens: Sequence[str], known: Container[str]) -> str | None:

@@ -16,6 +16,29 @@ class DataConfig:
     """`[data]`: which images, how they are fitted and split."""
 
     source: str = setting("cifar10", "data set: a name (cifar10, cifar100, digits) or a path")
+    images: str | None = setting(
+        None, "folder of the files that a table lists; default: the folder of the table"
+    )
+    image_column: str | None = setting(
+        None,
+        "column of a table with the image files; default: image, file, filename, path or id",
+    )
+    label_column: str | None = setting(
+        None, "column of a table with the labels; default: label, class or target"
+    )
+    split_column: str | None = setting(
+        None, "column of a table with train, validation or test; default: split; none: no column"
+    )
+    group_column: str | None = setting(
+        None,
+        "column of a table with what images have in common (a patient, a video): those of a group "
+        "stay on one side of a split; default: group; none: no column",
+    )
+    weight_column: str | None = setting(
+        None,
+        "column of a table with the weight of each image in the training loss; default: weight; "
+        "none: no column",
+    )
     size: int | None = setting(
         None, "side of the square images; default: what the weights expect, else 32",
         unit="px", low=8, high=1024,
@@ -91,8 +114,9 @@ class ModelConfig:
     )
     weights: str | None = setting(
         None,
-        "what a network of timm's starts from: a file (.safetensors, or a torch checkpoint of "
-        "tensors), or none for random weights; default: a package on this machine, else the hub",
+        "what to start from: a run or bundle of clearsight's, or for a network of timm's a file "
+        "(.safetensors, or a torch checkpoint of tensors), or none for random weights; default: "
+        "random for a network of clearsight's, else a package on this machine, else the hub",
     )
     head: Literal["linear", "mlp"] = setting(
         "linear", "mlp: dropout 0.3, dense 256, ReLU, dropout 0.3, dense classes"

@@ -36,6 +36,7 @@ def augment(
     indices: Tensor,
     generator: torch.Generator,
     classes: int,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The batch as one step of training sees it: (images, targets).
 
@@ -45,7 +46,10 @@ def augment(
       whether the alternating flip turns it
     - `epoch`: number of the epoch, or where epochs leave images out, int64 [N], how often each was
       shown before
-    - targets: `labels`, or float32 [N, `classes`] with rows that sum to 1 under Mixup or CutMix
+    - `weights`: float32 [N], how much each image counts in the loss; None: all alike
+    - targets: `labels`, or float32 [N, `classes`] with rows that sum to 1 under Mixup or CutMix:
+      the labels of an image and its partner by their shares of the pixels, and by their weights
+      where these are given, so that a row then sums to what the mixed image counts
 
     All on the device of `images`; `generator` may live on another. Raises `ConfigError` for a
     translation that reflection can't fill.
@@ -66,7 +70,7 @@ def augment(
     if config.cutout:
         images = _cutout(images, config.cutout, generator)
     if config.mixup or config.cutmix:
-        return _mix(images, labels, config, generator, classes)
+        return _mix(images, labels, config, generator, classes, weights)
     return images, labels
 
 
@@ -195,7 +199,12 @@ def _cutout(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
 
 
 def _mix(
-    images: Tensor, labels: Tensor, config: AugmentConfig, generator: torch.Generator, classes: int
+    images: Tensor,
+    labels: Tensor,
+    config: AugmentConfig,
+    generator: torch.Generator,
+    classes: int,
+    weights: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Mixup (Zhang et al. 2018) or CutMix (Yun et al. 2019) with a partner from the same batch.
 
@@ -222,6 +231,8 @@ def _mix(
     )
     own = share.mean((1, 2))[:, None]
     targets = F.one_hot(labels, classes).to(torch.float32)
+    if weights is not None:
+        targets = targets * weights[:, None]
     return _to_uint8(mixed), own * targets + (1 - own) * targets[partner]
 
 

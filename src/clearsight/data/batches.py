@@ -18,6 +18,8 @@ class Batches:
 
     The order depends on seed and epoch only. A last, smaller batch is dropped (its images come
     early in another epoch's order) unless it is the only one.
+
+    `weights`: float32 [N], of mean 1 over the part, or None where all images count alike.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Batches:
     ) -> None:
         self.images = torch.from_numpy(images.images[part]).to(device)
         self.labels = torch.from_numpy(images.labels[part]).to(device)
+        self.weights = _relative(images.weights, part, device)
         self.batch = min(batch, len(part))
         self.seed = seed
         self.balanced = balanced
@@ -79,6 +82,14 @@ class Batches:
         labels = self.labels.cpu()
         weights = 1.0 / torch.bincount(labels).double()[labels]
         return torch.multinomial(weights, len(labels), replacement=True, generator=draw)
+
+
+def _relative(weights: np.ndarray | None, part: np.ndarray, device: torch.device) -> Tensor | None:
+    if weights is None:
+        return None
+    # Of mean 1, so that learning rates mean what they mean without weights.
+    relative = weights[part] / weights[part].mean()
+    return torch.from_numpy(relative.astype(np.float32)).to(device)
 
 
 def _resample(images: Tensor, side: int) -> Tensor:

@@ -1,7 +1,8 @@
 """Decoded once: the pixels of every data set, memory-mapped from the user's cache.
 
 An entry is `clearsight/decoded/<key>/` in the user's cache folder: `images.npy`, `labels.npy`,
-`ids.npy`, `parts.npy`, `files.npy` and `meta.json`. The key is a hash of the source's content, the
+`ids.npy`, `parts.npy`, `files.npy`, where the source has them `groups.npy` and `weights.npy`, and
+`meta.json`. The key is a hash of the source's content, the
 fitting, this format and Pillow's version. Entries appear whole; a damaged one is decoded anew. Any
 of them may be deleted at any time, and the longest unused ones are, to stay within `cache.disk`.
 """
@@ -32,6 +33,7 @@ OnCorrupt = Callable[[str, str], None]
 """Called with (place, reason) for each image that can't be decoded."""
 
 _FORMAT = 2
+_OPTIONAL = ("groups", "weights")  # arrays that only some sources have
 _CHECKED = 500  # images whose pixels are hashed again when an entry is opened
 
 
@@ -76,8 +78,9 @@ def cached(
     if images is not None:
         return images
     records = source.read()
-    counts = np.bincount(records.labels, minlength=len(records.classes))
-    check_classes(records.classes, counts.tolist(), source.name)
+    if records.classes:  # images without labels have none
+        counts = np.bincount(records.labels, minlength=len(records.classes))
+        check_classes(records.classes, counts.tolist(), source.name)
     try:
         _write(wanted, records)
     except DataError:
@@ -107,25 +110,23 @@ def _open(wanted: _Wanted) -> ImageSet | None:
     entry = wanted.entry
     try:
         meta = json.loads((entry / "meta.json").read_text(encoding="utf-8"))
-        names = ("labels", "ids", "parts", "files")
-        labels, ids, parts, files = arrays = [np.load(entry / f"{name}.npy") for name in names]
+        optional = [name for name in _OPTIONAL if name in meta.get("optional", ())]
+        names = ("labels", "ids", "parts", "files", *optional)
+        arrays = {name: np.load(entry / f"{name}.npy") for name in names}
         pixels = np.load(entry / "images.npy", mmap_mode="r")
         sampled = _digest(pixels[i] for i in _sampled(len(pixels)))
-        if meta["sha256"] != _digest(arrays) or meta["pixels"] != sampled:
+        if meta["sha256"] != _digest(arrays.values()) or meta["pixels"] != sampled:
             return None
         classes, notes = tuple(meta["classes"]), tuple(meta["notes"])
         os.utime(entry / "meta.json")  # used: it goes last when room is made
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
         return None
-    for array in arrays:
+    for array in arrays.values():
         array.flags.writeable = False
     return ImageSet(
         images=pixels,
-        labels=labels,
         classes=classes,
-        ids=ids,
-        parts=parts,
-        files=files,
+        **arrays,
         name=wanted.source.name,
         fit=wanted.fit,
         notes=(*wanted.source.notes, *notes),
@@ -154,7 +155,8 @@ def _write(wanted: _Wanted, records: Records) -> None:
                     findings.update(chunk.findings)
         ids = number_by_label(digests, records.labels, records.parts)
         parts, files = records.parts.astype("U10"), _files(records)
-        arrays = {"labels": records.labels, "ids": ids, "parts": parts, "files": files}
+        optional = _optional(records)
+        arrays = {"labels": records.labels, "ids": ids, "parts": parts, "files": files, **optional}
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array)
         meta = {
@@ -162,6 +164,7 @@ def _write(wanted: _Wanted, records: Records) -> None:
             "notes": findings.sentences(size, wanted.fit),
             "sha256": _digest(arrays.values()),
             "pixels": pixels.hexdigest(),
+            "optional": list(optional),
         }
         write_json(folder / "meta.json", meta)
 
@@ -183,7 +186,8 @@ def _decode(wanted: _Wanted, records: Records, on_corrupt: OnCorrupt) -> ImageSe
     labels, parts = records.labels[positions], records.parts[positions].astype("U10")
     images, files = np.concatenate(pixels), _files(records)[positions]
     ids = number_by_label(digests, labels, parts)
-    for array in (images, labels, ids, parts, files):
+    optional = {name: array[positions] for name, array in _optional(records).items()}
+    for array in (images, labels, ids, parts, files, *optional.values()):
         array.flags.writeable = False
     return ImageSet(
         images=images,
@@ -192,6 +196,7 @@ def _decode(wanted: _Wanted, records: Records, on_corrupt: OnCorrupt) -> ImageSe
         ids=ids,
         parts=parts,
         files=files,
+        **optional,
         name=name,
         fit=wanted.fit,
         notes=(*wanted.source.notes, *findings.sentences(wanted.size, wanted.fit)),
@@ -221,6 +226,12 @@ def _files(records: Records) -> np.ndarray:
     if not len(records.files):
         return np.full(len(records.labels), "", "U1")
     return np.array([f if f.isprintable() else printable(f) for f in records.files], "U")
+
+
+def _optional(records: Records) -> dict[str, np.ndarray]:
+    """What only some sources have, by its field in `ImageSet`."""
+    found = {name: getattr(records, name) for name in _OPTIONAL}
+    return {name: array for name, array in found.items() if array is not None}
 
 
 def _sampled(n: int) -> np.ndarray:

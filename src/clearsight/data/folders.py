@@ -19,7 +19,7 @@ from clearsight.data.names import (
     part_of,
     printable,
 )
-from clearsight.data.records import Records, Source
+from clearsight.data.records import Records, Source, file_stamp
 from clearsight.data.walking import Kind, Passed, is_own, join, kind_of, scan, subfolders, walk
 from clearsight.errors import DataError
 
@@ -31,7 +31,7 @@ _Files = list[tuple[str, os.DirEntry[str]]]
 
 
 @dataclass
-class _Listing:
+class Listing:
     """What lies in a class-folder data set; paths are relative to it."""
 
     files: list[str] = field(default_factory=list)
@@ -50,10 +50,14 @@ class _Listing:
                     "check the file"
                 ) from error
             self.files.append(file)
-            self.stamps.append(_stamp(status))
+            self.stamps.append(file_stamp(status))
             self.links += entry.is_symlink()
         self.labels += [label] * len(files)
         self.parts += [part] * len(files)
+
+    def fingerprint(self, folder: Path) -> str:
+        content = [str(folder.resolve()), self.files, self.labels, self.parts, self.stamps]
+        return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()
 
 
 def folder_source(folder: Path) -> Source:
@@ -64,7 +68,7 @@ def folder_source(folder: Path) -> Source:
     text; the images of a class may lie in folders below it. Left out and noted: hidden files and
     what systems add, what clearsight wrote, files that are no images by their suffix, linked
     folders that lead back, and whatever lies outside of the class folders. The fingerprint is over
-    each file's path and `_stamp`, for reading them all would take as long as decoding.
+    each file's path and `file_stamp`, for reading them all would take as long as decoding.
 
     Raises `DataError` for an empty class folder, for a part without labels in place of train, for
     classes that train lacks, and for folders whose names mean the same class or part.
@@ -74,7 +78,7 @@ def folder_source(folder: Path) -> Source:
             f"{printable(folder)}: this folder was written by clearsight and is not a data set; "
             "name a folder with one folder of images per class"
         )
-    passed, listing, notes = Passed(), _Listing(), []
+    passed, listing, notes = Passed(), Listing(), []
     base = _unwrapped(folder)
     if base:
         notes.append(f"read from {printable(base)}/, the only folder there")
@@ -97,23 +101,15 @@ def folder_source(folder: Path) -> Source:
     if listing.links:
         notes.append(f"{listing.links:,} of {len(listing.files):,} images are links to files")
     classes = tuple(found["train" if parts else ""])
-    place = str(folder.resolve())
-    content = [place, listing.files, listing.labels, listing.parts, listing.stamps]
     return Source(
         name=printable(folder.resolve().name),
-        fingerprint=hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest(),
+        fingerprint=listing.fingerprint(folder),
         read=lambda: _records(folder, classes, listing),
         notes=(*notes, *passed.notes()),
     )
 
 
-def _stamp(status: os.stat_result) -> tuple[int, ...]:
-    """What changes with a file's content. `cp -p` and `rsync -t` keep the size and the time of the
-    last change to the content; nobody can set the time of the last change to the file itself."""
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
-
-
-def _records(folder: Path, classes: tuple[str, ...], listing: _Listing) -> Records:
+def _records(folder: Path, classes: tuple[str, ...], listing: Listing) -> Records:
     index = {name: k for k, name in enumerate(classes)}
     return Records(
         images=[folder / file for file in listing.files],

@@ -49,6 +49,20 @@ def near_groups(images: ImageSet, progress: Progress = SILENT) -> np.ndarray:
     return connected(count, exact[pairs])[exact]
 
 
+def joined(groups: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """int64 [N], equal for images that are connected by equal `groups` and equal `others`.
+
+    Both int64 [N], `groups` from 0; where `others` is -1 it connects nothing.
+    """
+    from clearsight.data.duplicates import connected
+
+    order = np.lexsort((groups, others))
+    order = order[others[order] >= 0]
+    same = others[order[1:]] == others[order[:-1]]
+    pairs = np.stack([groups[order[:-1]], groups[order[1:]]], 1)[same]
+    return connected(int(groups.max(initial=-1)) + 1, pairs)[groups]
+
+
 def find_near(images: ImageSet, progress: Progress = SILENT) -> Near:
     """The near duplicates among all images, from the cache where they lie there."""
     entry = cache_folder("near-duplicates") / _key(images)
@@ -71,8 +85,32 @@ def near_training(
     `train` and `part` are indices into `images`, the result is indices into `part`. A version of a
     version counts.
     """
-    groups = near_groups(images, progress)
-    return np.flatnonzero(np.isin(groups[part], groups[train]))
+    return np.flatnonzero(training_duplicates(images, train, part, progress) >= 0)
+
+
+def training_duplicates(
+    images: ImageSet, train: np.ndarray, part: np.ndarray, progress: Progress = SILENT
+) -> np.ndarray:
+    """int64 [P]: of each image at `part` a duplicate among those at `train`, -1 where it has none.
+
+    All are indices into `images`. An exact duplicate comes before a near one, the most similar near
+    one before a version of a version.
+    """
+    from clearsight.data.duplicates import connected
+
+    exact, near = exact_groups(images), find_near(images, progress)
+    count = int(exact.max(initial=-1)) + 1
+    families = connected(count, exact[near.pairs])
+    # Where an index comes twice, numpy keeps the last value: here that of the first training image,
+    # and that of the most similar pair.
+    trained, (copies, relatives) = train[::-1], np.full((2, count), -1, np.int64)
+    copies[exact[trained]] = relatives[families[exact[trained]]] = trained
+    found = relatives[families]
+    links = exact[np.concatenate([near.pairs, near.pairs[:, ::-1]])]
+    own, other = links[np.argsort(np.tile(near.similarity, 2), kind="stable")].T
+    known = copies[other] >= 0
+    found[own[known]] = copies[other[known]]
+    return np.where(copies >= 0, copies, found)[exact[part]]
 
 
 def first_of_pairs(pairs: np.ndarray, groups: np.ndarray, positions: np.ndarray) -> np.ndarray:

@@ -21,8 +21,8 @@ class ImageSet:
     """Labelled images, all of one size.
 
     - `images`: uint8 [N, H, W, 3], RGB, 0–255; may be memory-mapped
-    - `labels`: int64 [N], 0 … K-1
-    - `classes`: K names
+    - `labels`: int64 [N], 0 … K-1; all -1 for images without labels (`data.unlabelled`)
+    - `classes`: K names, then none
     - `ids`: bytes [N]: SHA-256 of the original's pixels and shape, in hex, upright and before
       fitting; exact duplicates get `-2`, `-3` …
     - `parts`: [N], which part the source itself puts an image in: `train`, `validation`, `test`,
@@ -32,6 +32,9 @@ class ImageSet:
     - `name`: the data set's name; `size`, `fit`: how images were fitted
     - `notes`: what reading the source had to report, a sentence each (stray files, modes, …)
     - `source_labels`: int64 [N], the labels as the source gives them, where `labels` are corrected
+    - `groups`: int64 [N], equal for images of one origin (a patient, a video, a burst), which stay
+      on one side of a split; -1 for an image without a group, None where the source has none
+    - `weights`: float64 [N], 0 or more: how much each counts in the training loss; None: all alike
     """
 
     images: np.ndarray
@@ -44,6 +47,8 @@ class ImageSet:
     notes: tuple[str, ...] = ()
     files: np.ndarray = field(default_factory=lambda: np.empty(0, "U1"))
     source_labels: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -53,6 +58,8 @@ class ImageSet:
         assert self.images.ndim == 4, self.images.shape
         assert self.images.shape[3] == 3, self.images.shape
         assert len(self.labels) == len(self.ids) == len(self.parts) == len(self.files) == n
+        assert self.groups is None or self.groups.shape == (n,), self.groups.shape
+        assert self.weights is None or self.weights.shape == (n,), self.weights.shape
 
     def __len__(self) -> int:
         return len(self.images)

@@ -1,5 +1,6 @@
 """The shape of a split's manifest, checked before anything in it is used."""
 
+import math
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -22,7 +23,10 @@ def check_manifest(manifest: object) -> None:
         _check(is_number and 0 <= value < 1, f"fractions.{name}", value, "a number from 0 to 1")
     seen: set[str] = set()
     for part, value in _table(table["parts"], "parts", PARTS).items():
-        place, content = f"parts.{part}", _table(value, f"parts.{part}", ("how", "ids", "labels"))
+        place, content = (
+            f"parts.{part}",
+            _table(value, f"parts.{part}", ("how", "ids", "labels"), ("weights",)),
+        )
         _check(isinstance(content["how"], str), f"{place}.how", content["how"], "text")
         ids, labels = content["ids"], content["labels"]
         _check(_is_list(ids, _is_text), f"{place}.ids", ids, "a list of image ids")
@@ -32,6 +36,14 @@ def check_manifest(manifest: object) -> None:
             f"{place}.labels",
             f"{len(labels):,} labels up to {max(labels, default=0)}",
             f"one for each of {len(ids):,} ids, below the number of classes",
+        )
+        weights = content.get("weights", [])
+        _check(_is_list(weights, _is_weight), f"{place}.weights", weights, "a list of numbers")
+        _check(
+            "weights" not in content or len(weights) == len(ids),
+            f"{place}.weights",
+            f"{len(weights):,} weights",
+            f"one for each of {len(ids):,} ids",
         )
         fresh = len(seen) + len(ids)
         seen.update(ids)
@@ -44,6 +56,10 @@ def _is_text(value: object) -> bool:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _is_weight(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _is_list(value: object, fits: Callable[[object], bool]) -> bool:
@@ -68,7 +84,7 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def _table(value: object, place: str, keys: Any) -> dict[str, Any]:
+def _table(value: object, place: str, keys: Any, optional: tuple[str, ...] = ()) -> dict[str, Any]:
     """`value` as a table of exactly these keys; of the top level, values are checked too."""
     _check(isinstance(value, dict), place or "the whole", value, "a table")
     assert isinstance(value, dict)
@@ -79,7 +95,12 @@ def _table(value: object, place: str, keys: Any) -> dict[str, Any]:
             fits, expected = _KEYS[key]
             _check(fits(value[key]), f"{prefix}{key}", value[key], expected)
     for key in value:
-        _check(key in keys, f"{prefix}{key}", "a key that is not known", "none of this name")
+        _check(
+            key in keys or key in optional,
+            f"{prefix}{key}",
+            "a key that is not known",
+            "none of this name",
+        )
     return value
 
 

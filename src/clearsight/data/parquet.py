@@ -71,6 +71,18 @@ def parquet_source(
     )
 
 
+def columns_without_images(file: Path) -> tuple[str, ...] | None:
+    """The columns of a parquet file that names image files instead of holding images.
+
+    None where it holds encoded images or can't be read: `parquet_source` reads it, or says what is
+    wrong.
+    """
+    schema = _schema(file)
+    if schema is None or any(f.name in _IMAGES and not _is_text(f.type) for f in schema):
+        return None
+    return tuple(schema.names)
+
+
 def _check_layout(place: str, within: Sequence[PurePath], parts: Sequence[str]) -> None:
     configurations = {tuple(f for f in path.parts[:-1] if not parts_in(f)): "" for path in within}
     if len(configurations) > 1:
@@ -226,11 +238,7 @@ def _values(column: "pa.ChunkedArray", name: str, place: str) -> np.ndarray:
     _check_filled(column, name, place)
     if pa.types.is_integer(column.type):
         return column.cast(pa.int64()).to_numpy()
-    if not (
-        pa.types.is_string(column.type)
-        or pa.types.is_large_string(column.type)
-        or pa.types.is_string_view(column.type)
-    ):
+    if not _is_text(column.type):
         raise DataError(
             f"{place}: column {name} is {column.type}, expected whole numbers or class names"
         )
@@ -241,6 +249,15 @@ def _values(column: "pa.ChunkedArray", name: str, place: str) -> np.ndarray:
             f"of {LONGEST}; shorten it"
         )
     return np.array(column.to_pylist(), np.str_)
+
+
+def _is_text(kind: "pa.DataType") -> bool:
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return (
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
 
 
 def _decoded(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
@@ -285,6 +302,8 @@ def _schema(file: Path) -> "pa.Schema | None":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not file.is_file():  # opening a pipe would wait for its other end
+        return None
     try:
         return pq.read_schema(file)
     except (pa.ArrowException, OSError, ValueError):

@@ -1,5 +1,6 @@
 """What the readers of files give to the cache: a `Source`, and the `Records` it holds."""
 
+import os
 import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,9 +29,11 @@ class Records:
 
     - `images`: N encoded images, each as bytes, as its file's path, or as pixels: uint8 [H, W],
       [H, W, 3] or [H, W, 4]
-    - `labels`: int64 [N], 0 … K-1; `classes`: K names; `parts`: [N], as in `ImageSet`
+    - `labels`: int64 [N], 0 … K-1; `classes`: K names, or none, and the labels are -1
+    - `parts`: [N], as in `ImageSet`
     - `locate`: the place of image i as messages name it, such as `pets/train/cat/1.png`
     - `files`: the source's own name of each image, as in `ImageSet`; empty where it has none
+    - `groups`, `weights`: as in `ImageSet`
     """
 
     images: Sequence[bytes | Path | np.ndarray]
@@ -39,6 +42,8 @@ class Records:
     parts: np.ndarray
     locate: Callable[[int], str]
     files: Sequence[str] = ()
+    groups: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,3 +99,9 @@ def file_digests(files: Sequence[Path], algorithm: str = "sha256") -> list[str]:
 
     with ThreadPoolExecutor() as pool:
         return list(pool.map(digest, files))
+
+
+def file_stamp(status: os.stat_result) -> tuple[int, ...]:
+    """What changes with a file's content. `cp -p` and `rsync -t` keep the size and the time of the
+    last change to the content; nobody can set the time of the last change to the file itself."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev

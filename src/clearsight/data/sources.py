@@ -1,7 +1,7 @@
 """Where images come from: names, paths and the search path, all giving one `ImageSet`."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from clearsight.data.images import Fit, ImageSet
 from clearsight.data.names import printable
 from clearsight.data.parquet import parquet_folder, parquet_source
 from clearsight.data.records import Source
+from clearsight.data.table_source import open_table, refuse_columns
 from clearsight.errors import DataError, DataNotFoundError
 from clearsight.notebook import shown
 from clearsight.progress import SILENT, Progress
@@ -42,6 +43,8 @@ def load_images(
     fit: Fit = "letterbox",
     truncated: bool = False,
     cache_disk: float = CacheConfig.disk,
+    images: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
     data_dir: str | Path | None = None,
     download: bool = True,
     progress: Progress | None = None,
@@ -57,6 +60,9 @@ def load_images(
     - `digits`: bundled with scikit-learn
     - the path of a parquet or `.npz` file, an official CIFAR archive, or a folder: parquet files,
       an extracted archive, or class folders. A relative path is also looked for on the search path
+    - the path of a table that lists image files: `.csv`, `.tsv`, `.jsonl`, or `.parquet`. The files
+      lie in its folder or in `images`; `columns` names those of its columns that are not recognised
+      by their names, as `{"label": "breed"}`: `image`, `label`, `split`, `group`, `weight`
 
     A corrupt image is a `DataError`; with `on_corrupt`, called with its place and the reason, it is
     left out. With `truncated`, a damaged one is used as far as it can be decoded. Decoded images of
@@ -65,7 +71,10 @@ def load_images(
     Raises `DataNotFoundError` where there is no such data, `DataError` where it can't be used.
     """
     progress = shown(progress)
-    found = find_source(str(source), data_dir=data_dir, download=download, progress=progress)
+    found = find_source(
+        str(source), images=images, columns=columns, data_dir=data_dir, download=download,
+        progress=progress,
+    )  # fmt: skip
     if size is None:
         size = DEFAULT_SIZE if up_to is None else min(up_to, longest_side(found.read()))
     return cached(
@@ -88,11 +97,15 @@ def search_path(data_dir: str | Path | None = None) -> list[Path]:
 def find_source(
     source: str,
     *,
+    images: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
     data_dir: str | Path | None = None,
     download: bool = True,
     progress: Progress = SILENT,
 ) -> Source:
     """What `load_images` would read, as a `Source`: found, or downloaded, but not read yet."""
+    if source == "digits" or source in LAYOUTS:
+        refuse_columns(source, images, columns)
     if source == "digits":
         return digits_source()
     places = search_path(data_dir)
@@ -102,7 +115,7 @@ def find_source(
     given = _expanded(source)
     for path in (given, *(place / given for place in places)):
         if os.path.exists(path):  # noqa: PTH110 - False, not an error, for what can't be a path
-            return open_path(path)
+            return open_table(path, images, columns) or open_path(path)
     nearby = did_you_mean(source, _names_near(given, places))
     raise DataNotFoundError(
         f"data {source!r}: there is no such path{nearby}, neither as given nor in "
@@ -121,8 +134,9 @@ def open_path(path: Path) -> Source:
     if path.name.endswith((".tar.gz", ".tgz")):
         return archive_source(path)
     raise DataError(
-        f"{path}: found a file of no known kind, expected .parquet, .npz, an official CIFAR "
-        "archive (.tar.gz), or a folder with one folder of images per class"
+        f"{path}: found a file of no known kind, expected a table (.csv, .tsv, .jsonl), "
+        ".parquet, .npz, an official CIFAR archive (.tar.gz), or a folder with one folder of "
+        "images per class"
     )
 
 

@@ -7,25 +7,27 @@ ranks of each class. Where near duplicates are kept together, the split depends 
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from clearsight.config.schema import DataConfig
-from clearsight.data.groups import exact_groups, find_near, near_groups
+from clearsight.data.groups import exact_groups, find_near, joined, near_groups
 from clearsight.data.images import ImageSet, fitted_ids
 from clearsight.data.manifests import check_manifest
 from clearsight.data.names import PARTS, listed
+from clearsight.data.stratify import different_images, draw_subset, ranked, split_off
 from clearsight.errors import ConfigError, DataError
 from clearsight.notebook import paragraphs, shown, table
 from clearsight.progress import Progress
+from clearsight.wording import counted
 
 _FORMAT = 2
 NEAR_TOGETHER = ", near duplicates kept together"
+GROUPS_TOGETHER = ", groups kept together"
 _FITTED_IDS_FORMAT = 1  # hashed the pixels after fitting; still read
 
 
@@ -74,6 +76,10 @@ def split(
     stand in the way, a part is smaller by as many. Those that the source puts on either side of its
     own split are left there.
 
+    So do the groups that the source gives, together with the duplicates of their images. As they
+    may be large and of several classes, a part takes those that bring it nearest to its share, and
+    may become larger than it as well as smaller.
+
     Corrected labels move no image: parts are drawn by the labels that the source gives.
 
     Raises `DataError` where train lacks a class or no class is large enough to be in every part,
@@ -84,12 +90,15 @@ def split(
     given = {part: bool((images.parts == part).any()) for part in PARTS}
     make_test = not given["test"] and config.test > 0
     make_validation = not given["validation"] and config.validation > 0
-    groups, told = _groups(images, config, make_test, make_validation, progress)
-    ranked = _ranked(images, groups, config.seed)
-    parts = images.parts[ranked]
-    validation, test = ranked[parts == "validation"], ranked[parts == "test"]
-    train = ranked[(parts != "validation") & (parts != "test")]
-    pool, how = len(train), f"stratified, seed {config.seed}" + NEAR_TOGETHER * bool(told)
+    making = make_test or make_validation
+    near, near_told = _duplicates(images, config, make_test, making, progress)
+    groups = near if images.groups is None else joined(near, images.groups)
+    order = ranked(images, groups, config.seed)
+    parts = images.parts[order]
+    validation, test = order[parts == "validation"], order[parts == "test"]
+    train = order[(parts != "validation") & (parts != "test")]
+    pool, how = len(train), f"stratified, seed {config.seed}" + NEAR_TOGETHER * bool(near_told)
+    how += GROUPS_TOGETHER * (images.groups is not None)
     sources = {
         "train": "given" if given["train"] else "what is left",
         "validation": "given" if given["validation"] else "none",
@@ -106,23 +115,24 @@ def split(
             "of its own, so nothing could be measured; set one of them above 0"
         )
     made = make_test + make_validation
-    large = _different(images, groups, train) > made
+    large = different_images(images, groups, train) > made
     if make_test:
         total = round(config.test * len(images))
-        test, train = _split_off(images, groups, train, total, large, "test", reserve=made)
+        test, train = split_off(images, groups, train, total, large, "test", reserve=made)
         sources["test"] = f"split off: {config.test:g} of all {len(images):,} images, {how}"
     if config.subset is not None:
-        drawn = _subset(images, train, config.subset)
+        drawn = draw_subset(images, train, config.subset)
         sources["train"] += f", {len(drawn):,} of {len(train):,} images drawn, {how}"
         train, pool = drawn, len(drawn)
     if make_validation:
         total = round(config.validation * pool)
-        validation, train = _split_off(images, groups, train, total, large, "validation", reserve=1)
+        validation, train = split_off(images, groups, train, total, large, "validation", reserve=1)
         sources["validation"] = (
             f"split off: {config.validation:g} of {pool:,} training-side images, {how}"
         )
     result = Split(train=train, validation=validation, test=test, sources=sources)
     _check_train(corrected, result)
+    told = (*near_told, *_told_of_groups(images, result, making))
     return replace(result, notes=(*_notes(corrected, result), *told))
 
 
@@ -138,7 +148,8 @@ def copies_of_training(images: ImageSet, train: np.ndarray, part: np.ndarray) ->
 def manifest(images: ImageSet, split: Split, config: DataConfig) -> dict[str, Any]:
     """The split as JSON-able values: what a run keeps, and `from_manifest` reads.
 
-    `parts` holds of each part `how`, and `ids` and `labels` in order; `counts` the images of each
+    `parts` holds of each part `how`, and `ids`, `labels` and, where the source gives them,
+    `weights` in order; `counts` the images of each
     class; `hash` is the SHA-256 over everything else but `size` and `fit`, which change no part.
     """
     return _manifest(images, split, config, _FORMAT, images.ids)
@@ -156,7 +167,8 @@ def from_manifest(images: ImageSet, manifest: Mapping[str, Any]) -> Split:
     """The split that `manifest` describes, in `images`, in any order.
 
     A manifest of format 1 holds for the `data.size` and `data.fit` it was made with only. Raises
-    `DataError` if the manifest was changed, or if images are missing or labelled otherwise.
+    `DataError` if the manifest was changed, or if images are missing, labelled or weighted
+    otherwise.
     """
     check_manifest(manifest)
     is_known = manifest["format"] in (_FITTED_IDS_FORMAT, _FORMAT)
@@ -193,6 +205,12 @@ def from_manifest(images: ImageSet, manifest: Mapping[str, Any]) -> Split:
             f"{images.name}: {changed:,} of the {len(ids):,} images in the split manifest have "
             "another label now; make a new split"
         )
+    if any(_weights(images, found[part]).get("weights") != parts[part].get("weights")
+           for part in PARTS):  # fmt: skip
+        raise DataError(
+            f"{images.name}: the images in the split manifest have other weights now; undo the "
+            "change, or make a new split"
+        )
     result = Split(
         train=found["train"],
         validation=found["validation"],
@@ -200,24 +218,6 @@ def from_manifest(images: ImageSet, manifest: Mapping[str, Any]) -> Split:
         sources={part: parts[part]["how"] for part in PARTS},
     )
     return replace(result, notes=_notes(images, result))
-
-
-def apportion(total: int, counts: Sequence[int]) -> list[int]:
-    """Shares of `total` in proportion to `counts` (Hamilton's method of largest remainders).
-
-    Ties go to the first. Where `total` suffices, nobody who has something gets nothing: the largest
-    share gives.
-    """
-    whole = max(1, sum(counts))
-    shares = [total * count // whole for count in counts]
-    by_remainder = sorted(range(len(counts)), key=lambda k: -(total * counts[k] % whole))
-    for k in by_remainder[: total - sum(shares)]:
-        shares[k] += 1
-    for k, count in enumerate(counts):
-        if count and not shares[k] and max(shares) > 1:
-            shares[shares.index(max(shares))] -= 1
-            shares[k] = 1
-    return shares
 
 
 def _manifest(
@@ -238,6 +238,7 @@ def _manifest(
                 "how": split.sources[part],
                 "ids": [i.decode() for i in ids[getattr(split, part)].tolist()],
                 "labels": images.labels[getattr(split, part)].tolist(),
+                **_weights(images, getattr(split, part)),
             }
             for part in PARTS
         },
@@ -245,13 +246,17 @@ def _manifest(
     return {**content, "hash": _hash(content)}
 
 
-def _groups(
-    images: ImageSet, config: DataConfig, make_test: bool, make_validation: bool, progress: Progress
+def _weights(images: ImageSet, part: np.ndarray) -> dict[str, list[float]]:
+    return {} if images.weights is None else {"weights": images.weights[part].tolist()}
+
+
+def _duplicates(
+    images: ImageSet, config: DataConfig, make_test: bool, making: bool, progress: Progress
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(int64 [N], equal for images to keep together; of near duplicates kept so, a sentence)."""
+    """(int64 [N], equal for duplicates to keep together; of near ones kept so, a sentence)."""
     exact = exact_groups(images)
     wanted = config.group == "near" or (config.group == "auto" and make_test)
-    if not (wanted and (make_test or make_validation)):
+    if not (wanted and making):
         return exact, ()
     if find_near(images, progress).uniform:
         return exact, ()
@@ -266,80 +271,38 @@ def _groups(
     )
 
 
-def _ranked(images: ImageSet, groups: np.ndarray, seed: int) -> np.ndarray:
-    """All positions by rank; the images of a group stand side by side, by label.
-
-    A group has the lowest rank of its images.
-    """
-    ranks = np.array(
-        [hashlib.sha256(f"{seed} ".encode() + i[:64]).hexdigest() for i in images.ids.tolist()]
-    )
-    descending = np.argsort(ranks, kind="stable")[::-1]
-    lowest = np.empty(int(groups.max(initial=-1)) + 1, np.int64)
-    lowest[groups[descending]] = descending  # the last that is written stays
-    return np.lexsort((images.ids, images.labels, ranks[lowest[groups]]))
-
-
-def _split_off(
-    images: ImageSet,
-    groups: np.ndarray,
-    pool: np.ndarray,
-    total: int,
-    large: np.ndarray,
-    part: str,
-    *,
-    reserve: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """(`total` images, the others) of the ranked `pool`, at least one of each `large` class.
-
-    `large`: bool [K], the classes to take from. Of each, images of `reserve` groups are left.
-    """
-    labels = images.labels[pool]
-    different = _different(images, groups, pool)
-    large = large & (different > reserve)
-    if not large.any():
-        raise DataError(
-            f"{images.name}: no class has {reserve + 1} different images, which it takes to be in "
-            f"{part} as well as in train; add images, or set data.{part} to 0"
+def _told_of_groups(images: ImageSet, split: Split, making: bool) -> tuple[str, ...]:
+    """A sentence on the groups that the source gives, and one on those it divides itself."""
+    if images.groups is None:
+        return ()
+    groups = {part: np.unique(images.groups[getattr(split, part)]) for part in PARTS}
+    counts = np.bincount(images.groups[images.groups >= 0])
+    counts = counts[counts > 0]
+    notes = []
+    if making and len(counts):
+        least, most = counts.min(), counts.max()
+        size = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        notes.append(
+            f"{int(counts.sum()):,} images are in {counted(len(counts), 'group')} of {size}, each "
+            "of which is kept on one side of the split"
         )
-    counts = np.bincount(labels, minlength=len(large)) * large
-    wanted = apportion(min(max(total, int(large.sum())), len(pool)), counts.tolist())
-    member = groups[pool]
-    starts = np.flatnonzero(np.append(True, member[1:] != member[:-1])).tolist()
-    taken = np.zeros(len(pool), bool)
-    for start, stop in pairwise([*starts, len(pool)]):
-        # Duplicates of one image, seldom more than one: all of them, or none.
-        copies = Counter(labels[start:stop].tolist())
-        if all(wanted[k] >= count and different[k] > reserve for k, count in copies.items()):
-            taken[start:stop] = True
-            for k, count in copies.items():
-                wanted[k] -= count
-                different[k] -= 1
-    return pool[taken], pool[~taken]
-
-
-def _different(images: ImageSet, groups: np.ndarray, pool: np.ndarray) -> np.ndarray:
-    """int64 [K]: how many different images, or groups, of each class are in the ranked `pool`."""
-    member, labels = groups[pool], images.labels[pool]
-    first = np.append(True, (member[1:] != member[:-1]) | (labels[1:] != labels[:-1]))
-    return np.bincount(labels[first[: len(labels)]], minlength=len(images.classes))
-
-
-def _subset(images: ImageSet, pool: np.ndarray, total: int) -> np.ndarray:
-    if total > len(pool):
-        raise ConfigError(
-            f"data.subset: found {total:,}, but {images.name} has only {len(pool):,} images to "
-            "draw from; lower it or leave it out"
-        )
-    labels = images.labels[pool]
-    counts = np.bincount(labels, minlength=len(images.classes)).tolist()
-    chosen = [
-        np.flatnonzero(labels == k)[:share] for k, share in enumerate(apportion(total, counts))
-    ]
-    return pool[np.sort(np.concatenate(chosen))]
+    for one, other in combinations(PARTS, 2):
+        shared = np.intersect1d(groups[one], groups[other])
+        if shared := int((shared >= 0).sum()):
+            verb = "has" if shared == 1 else "have"
+            notes.append(
+                f"{counted(shared, 'group')} {verb} images in both {one} and {other}, as the data "
+                "set divides them: accuracy may be overestimated"
+            )
+    return tuple(notes)
 
 
 def _check_train(images: ImageSet, split: Split) -> None:
+    if images.weights is not None and not images.weights[split.train].any():
+        raise DataError(
+            f"{images.name}: all {len(split.train):,} images in train have the weight 0; give "
+            "those to learn from a weight above 0"
+        )
     for name, count in _counts(images, split.train).items():
         if not count:
             total = int((images.labels == images.classes.index(name)).sum())

@@ -10,6 +10,7 @@ import numpy as np
 
 from clearsight.data.images import ImageSet
 from clearsight.data.names import as_utf8
+from clearsight.data.stratify import grouped_folds
 from clearsight.errors import UsageError
 from clearsight.files import replacing
 from clearsight.progress import SILENT, Progress
@@ -92,22 +93,43 @@ def from_probabilities(
     )
 
 
+def in_doubt(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """bool [N]: where the model finds another class as probable as in images that have that label.
+
+    That is, the mean probability that the images of a class have for it is reached by another class
+    than the label, which is also the likeliest. Confident learning's off-diagonal, Northcutt et al.
+    2021 (arXiv:1911.00068). `labels`: int64 [N]; `probabilities`: float [N, K], of a model that did
+    not learn these labels.
+    """
+    classes = probabilities.shape[1]
+    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    support = np.bincount(labels, minlength=classes)
+    sums = np.bincount(labels, own, minlength=classes)
+    means = np.divide(sums, support, out=np.full(classes, np.inf), where=support > 0)
+    reached = np.where(probabilities >= means - 1e-6, probabilities, -1.0)
+    instead = reached.max(1, initial=-1) >= 0
+    return instead & (reached.argmax(1) != labels) & (probabilities.argmax(1) != labels)
+
+
 def out_of_fold(
     features: np.ndarray,
     labels: np.ndarray,
     classes: int,
     seed: int,
     progress: Progress = SILENT,
+    *,
+    groups: np.ndarray | None = None,
 ) -> np.ndarray:
     """float64 [N, K]: what logistic heads say of images that they were not fitted to.
 
     `features` float [N, D], `labels` int64 [N]. Each image is in one of 5 folds, dealt out by class
-    and `seed`; its head is fitted to the others. NaN for an image whose class is in no other fold:
+    and `seed`, those of a group (`groups`, as in `ImageSet`) in the same one; its head is fitted to
+    the others. NaN for an image whose class is in no other fold:
     no head could have known it.
     """
     from sklearn.linear_model import LogisticRegression
 
-    folds = _folds(labels, seed)
+    folds = _folds(labels, seed) if groups is None else grouped_folds(labels, groups, FOLDS, seed)
     scale = np.maximum(features.std(0, dtype=np.float64), 1e-6)
     x = ((features - features.mean(0, dtype=np.float64)) / scale).astype(np.float32)
     found = np.full((len(labels), classes), np.nan)

@@ -1,4 +1,3 @@
-"use strict";
 // The explorer of a clearsight report: what explorer.json says, to be filtered, sorted and opened.
 (() => {
   const root = document.getElementById("explorer");
@@ -25,23 +24,28 @@
     right: (i) => predicted[i] === images.label[i],
     all: () => true,
   };
-  for (const name of ["unsure", "unlike"])
-    if (scores[name]) kinds[name] = (i) => scores[name][i] === 1;
+  for (const name of ["unsure", "unlike", "doubted"])
+    if (scores[name]?.includes(1)) kinds[name] = (i) => scores[name][i] === 1;
 
   const orders = {
     surest: (i) => -confidence[i],
     unsurest: (i) => confidence[i],
+    doubt: (i) => scores.label[i],
   };
   if (scores.unlikeness) orders.unlikeness = (i) => -scores.unlikeness[i];
 
+  const slices = data.slices.flatMap((by) => by.images.map((words, k) => ({ by, k, words })));
+  const chosenSlice = () => slices[$("slice").value];
+
   function filter() {
     const [t, p] = [$("true").value, $("predicted").value];
-    const kind = kinds[$("kind").value];
+    const [kind, slice] = [kinds[$("kind").value], chosenSlice()];
     found = all.filter(
       (i) =>
         kind(i) &&
         (t === "" || images.label[i] === +t) &&
         (p === "" || predicted[i] === +p) &&
+        (!slice || slice.by.of[i] === slice.k) &&
         (!brushed || brushed.has(i)),
     );
     const key = orders[$("order").value];
@@ -58,12 +62,17 @@
     $("more").hidden = shown.length === found.length;
     const [t, p] = [$("true").value, $("predicted").value];
     let text = `${number(found.length)} picture${found.length === 1 ? "" : "s"}`;
-    if (t !== "" && p !== "" && data.confusion && !brushed) {
+    const slice = chosenSlice();
+    if (t !== "" && p !== "" && data.confusion && !brushed && !slice) {
       const measured = data.confusion[t][p];
       text += ` of ${number(measured)} image${measured === 1 ? "" : "s"} of ${classes[t]}`;
       text += t === p ? " predicted rightly" : ` predicted as ${classes[p]}`;
     }
     if (brushed) text += " inside the selection on the map";
+    if (slice) {
+      const [n, right] = [slice.by.n[slice.k], slice.by.right[slice.k]];
+      text += `; ${slice.words}: ${number(n)} image${n === 1 ? "" : "s"}, ${percent(right / n)} right`;
+    }
     $("count").textContent = text;
     for (const cell of $("matrix") ? $("matrix").querySelectorAll("button") : [])
       cell.setAttribute("aria-pressed", cell.dataset.t === t && cell.dataset.p === p);
@@ -148,6 +157,17 @@
     return row;
   }
 
+  function trainingImage(n) {
+    const item = document.createElement("li");
+    const frame = document.createElement("span");
+    frame.className = "picture";
+    frame.append(sprite("neighbours", n));
+    const words = classes[neighbours.label[n]] + (neighbours.doubted[n] ? ", label in doubt" : "");
+    item.append(frame, Object.assign(document.createElement("span"), { className: "words", textContent: words }));
+    item.title = neighbours.file[n];
+    return item;
+  }
+
   function show(place) {
     open = Math.max(0, Math.min(found.length - 1, place));
     const i = found[open];
@@ -178,132 +198,18 @@
       return row;
     });
     $("bars").replaceChildren(...bars);
-    const facts = [line("Label", label), line("Id", images.id[i])];
+    const doubt = `${percent(scores.label[i])} probable${scores.doubted[i] ? ", in doubt" : ""}`;
+    const facts = [line("Label", `${label} (${doubt})`), line("Id", images.id[i])];
     if (scores.unsure) facts.push(line("Unsure", scores.unsure[i] ? "yes" : "no"));
     if (scores.unlikeness)
       facts.push(line("Unlikeness", `${scores.unlikeness[i]}${!scores.unlike ? "" : scores.unlike[i] ? ", above the threshold" : ", below the threshold"}`));
     $("facts").replaceChildren(...facts);
-    $("neighbour-list").replaceChildren(
-      ...neighbours.indices[i].map((n) => {
-        const item = document.createElement("li");
-        const frame = document.createElement("span");
-        frame.className = "picture";
-        frame.append(sprite("neighbours", n));
-        item.append(frame, Object.assign(document.createElement("span"), { className: "words", textContent: classes[neighbours.label[n]] }));
-        item.title = neighbours.file[n];
-        return item;
-      }),
-    );
+    $("neighbour-list").replaceChildren(...neighbours.indices[i].map(trainingImage));
+    const duplicate = neighbours.duplicate[i];
+    $("duplicate").hidden = duplicate < 0;
+    $("duplicate-list").replaceChildren(...(duplicate < 0 ? [] : [trainingImage(duplicate)]));
     $("place").textContent = `${number(open + 1)} of ${number(found.length)}`;
     if (!dialog.open) dialog.showModal();
-  }
-
-  // --- the map ---------------------------------------------------------------------------------
-  const canvas = $("map");
-  let brush = null; // {x, y, width, height} in px of the canvas
-
-  function ink(name) {
-    return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  }
-
-  function place(i, box) {
-    const edge = 8;
-    return [
-      edge + ((box.width - 2 * edge) * map.x[i]) / 1000,
-      box.height - edge - ((box.height - 2 * edge) * map.y[i]) / 1000,
-    ];
-  }
-
-  function paint() {
-    const box = canvas.getBoundingClientRect();
-    if (!box.width) return;
-    const scale = window.devicePixelRatio || 1;
-    canvas.width = box.width * scale;
-    canvas.height = box.height * scale;
-    const pen = canvas.getContext("2d");
-    pen.scale(scale, scale);
-    const hue = (k) => `hsl(${(360 * k) / classes.length} 65% ${matchMedia("(prefers-color-scheme: dark)").matches ? 65 : 42}%)`;
-    for (const right of [1, 0]) {
-      pen.globalAlpha = right ? 0.35 : 1;
-      for (let i = 0; i < map.x.length; i++) {
-        if (map.right[i] !== right) continue;
-        const [x, y] = place(i, box);
-        pen.fillStyle = hue(map.label[i]);
-        if (right) pen.fillRect(x - 1, y - 1, 2, 2);
-        else pen.fillRect(x - 2, y - 2, 4, 4);
-      }
-    }
-    pen.globalAlpha = 1;
-    if (brush) {
-      pen.strokeStyle = ink("--ink");
-      pen.lineWidth = 1.5;
-      pen.strokeRect(brush.x, brush.y, brush.width, brush.height);
-    }
-  }
-
-  function choose() {
-    brushed = null;
-    if (brush && brush.width > 3 && brush.height > 3) {
-      const box = canvas.getBoundingClientRect();
-      brushed = new Set(
-        all.filter((i) => {
-          const [x, y] = place(i, box);
-          return x >= brush.x && x <= brush.x + brush.width && y >= brush.y && y <= brush.y + brush.height;
-        }),
-      );
-    } else brush = null;
-    $("unbrush").hidden = !brushed;
-    paint();
-    filter();
-  }
-
-  function watchMap() {
-    let from = null;
-    const at = (event) => {
-      const box = canvas.getBoundingClientRect();
-      return [event.clientX - box.left, event.clientY - box.top];
-    };
-    canvas.addEventListener("pointerdown", (event) => {
-      from = at(event);
-      canvas.setPointerCapture(event.pointerId);
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      if (!from) return;
-      const [x, y] = at(event);
-      brush = { x: Math.min(x, from[0]), y: Math.min(y, from[1]), width: Math.abs(x - from[0]), height: Math.abs(y - from[1]) };
-      paint();
-    });
-    canvas.addEventListener("pointerup", () => {
-      if (!from) return;
-      from = null;
-      choose();
-    });
-    canvas.addEventListener("pointercancel", () => {
-      from = brush = null; // the finger scrolls the page
-      choose();
-    });
-    canvas.addEventListener("keydown", (event) => {
-      const moves = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
-      const move = moves[event.key];
-      if (event.key === "Escape") brush = null;
-      else if (!move) return;
-      else {
-        const box = canvas.getBoundingClientRect();
-        brush ||= { x: box.width * 0.4, y: box.height * 0.4, width: box.width * 0.2, height: box.height * 0.2 };
-        const by = box.width / 40;
-        const names = event.shiftKey ? ["width", "height"] : ["x", "y"];
-        brush[names[0]] = Math.max(event.shiftKey ? 8 : 0, brush[names[0]] + by * move[0]);
-        brush[names[1]] = Math.max(event.shiftKey ? 8 : 0, brush[names[1]] + by * move[1]);
-      }
-      event.preventDefault();
-      choose();
-    });
-    $("unbrush").addEventListener("click", () => {
-      brush = null;
-      choose();
-    });
-    new ResizeObserver(paint).observe(canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
   }
 
   // --- the confusion matrix --------------------------------------------------------------------
@@ -376,15 +282,26 @@
     $(name).append(...byName.map(([text, k]) => new Option(text, k)));
   for (const option of [...$("kind").options]) if (!kinds[option.value]) option.remove();
   for (const option of [...$("order").options]) if (!orders[option.value]) option.remove();
-  for (const name of ["true", "predicted", "kind", "order"]) $(name).addEventListener("change", filter);
+  for (const by of data.slices) {
+    const group = Object.assign(document.createElement("optgroup"), { label: by.property });
+    slices.forEach((slice, s) => slice.by === by && group.append(new Option(slice.words, s)));
+    $("slice").append(group);
+  }
+  $("slice").closest("label").hidden = !slices.length;
+  for (const name of ["true", "predicted", "slice", "kind", "order"]) $(name).addEventListener("change", filter);
   $("heat").addEventListener("change", () => root.classList.toggle("heat", $("heat").checked));
   $("reset").addEventListener("click", () => {
-    for (const name of ["true", "predicted"]) $(name).value = "";
+    for (const name of ["true", "predicted", "slice"]) $(name).value = "";
     $("kind").value = "mistakes";
     $("order").value = "surest";
-    brush = brushed = null;
-    choose();
+    selection.clear();
   });
+  const selection = drawMap($("map"), map, classes.length, (inside) => {
+    brushed = inside && new Set(all.filter(inside));
+    $("unbrush").hidden = !brushed;
+    filter();
+  });
+  $("unbrush").addEventListener("click", selection.clear);
   $("more").addEventListener("click", () => {
     pages += 1;
     draw();
@@ -407,6 +324,5 @@
   $("files").addEventListener("click", () => copy(found.map((i) => images.file[i]), "file names"));
   root.hidden = false;
   if (data.confusion) buildMatrix();
-  watchMap();
   filter();
 })();

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ from PIL import Image
 
 from clearsight.data.names import as_utf8
 from clearsight.evaluation.confusion import confusion_counts
+from clearsight.evaluation.doubt import in_doubt
 from clearsight.evaluation.pages import data_url
 from clearsight.evaluation.predictions import Predictions
+from clearsight.evaluation.projection import METHODS, map_positions
+from clearsight.evaluation.slices import Slice
 from clearsight.figures.heatmaps import CAM_COLOURS
 
 SIDE = 48  # px of a picture at most
@@ -31,18 +35,24 @@ COLUMNS = 40
 CLASSES = 60  # above, the page has no matrix
 
 
-def choose(labels: np.ndarray, probabilities: np.ndarray, side: int) -> np.ndarray:
+def choose(
+    labels: np.ndarray, probabilities: np.ndarray, side: int, first: np.ndarray | None = None
+) -> np.ndarray:
     """int64 [M]: the mistakes, the surest first, then of each class the right ones.
 
     Of the right ones of a class those come first that are least sure, then the surest, by turns.
-    As many as there is room for with their neighbours, a tenth of it for right ones at least.
+    As many as there is room for with their neighbours, a tenth of it for right ones at least, and
+    another for those of `first`, int64 rows, whether right or wrong.
     `labels`: int64 [N]; `probabilities`: float32 [N, K]; `side` of the images in px.
     """
     most = PIXELS // ((1 + NEIGHBOURS) * min(side, SIDE) ** 2)
     predicted, confidence = probabilities.argmax(1), probabilities.max(1)
-    wrong = np.flatnonzero(predicted != labels)
-    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][: most - most // 10]
-    right = np.flatnonzero(predicted == labels)
+    rows = np.empty(0, np.int64) if first is None else first[: most // 10]
+    others = np.ones(len(labels), bool)
+    others[rows] = False
+    wrong = np.flatnonzero((predicted != labels) & others)
+    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][: most - most // 10 - len(rows)]
+    right = np.flatnonzero((predicted == labels) & others)
     right = right[np.argsort(confidence[right], kind="stable")]
     rank = np.zeros(len(labels), np.int64)
     for k in np.unique(labels[right]):
@@ -50,7 +60,8 @@ def choose(labels: np.ndarray, probabilities: np.ndarray, side: int) -> np.ndarr
         steps = np.arange(len(own))
         rank[own] = np.minimum(2 * steps, 2 * steps[::-1] + 1)
     right = right[np.lexsort((labels[right], rank[right]))]
-    return np.concatenate([wrong, right[: min(most - len(wrong), most // 3)]])
+    room = min(most - len(wrong) - len(rows), most // 3)
+    return np.concatenate([wrong, rows, right[:room]])
 
 
 def content(
@@ -63,6 +74,7 @@ def content(
     mapped: np.ndarray,
     features: np.ndarray,
     neighbours: Mapping[str, Any],
+    slices: Sequence[Slice],
     scores: Mapping[str, np.ndarray],
 ) -> dict[str, Any]:
     """The content of `explorer.json`.
@@ -72,12 +84,21 @@ def content(
     - `images`: uint8 [M, H, W, 3] of those; `maps`: float32 [M, H, W], 0–1, or None
     - `mapped`: int64 [P], the rows on the map, those of `shown` first in their order; `features`:
       float32 [P, D] of those
-    - `neighbours`: `indices` int64 [M, n] into `images` uint8 [T, H, W, 3], `labels` int64 [T] and
-      `files` text [T]
+    - `neighbours`: training images `images` uint8 [T, H, W, 3], their `labels` int64 [T], `files`
+      text [T] and `doubted` bool [T], whether their label is in doubt; of these, `indices` int64
+      [M, n] are nearest to the shown images, and `duplicates` int64 [M] their duplicates, -1 where
+      there is none
+    - `slices`: of all N images, those of a property in a row, see `evaluation.slices.cut`
     - `scores`: by name, float [M]: what else is known of each image; the page knows the flags
       `unsure` and `unlike` and the number `unlikeness`
     """
     probabilities, labels = predictions.probabilities, predictions.labels
+    own = probabilities[np.arange(len(labels)), labels]
+    scores = {
+        **scores,
+        "label": own[shown],
+        "doubted": in_doubt(labels, probabilities)[shown],
+    }
     predicted, k = probabilities.argmax(1), len(predictions.classes)
     top = np.argsort(-probabilities[shown], axis=1, kind="stable")[:, :TOP]
     return {
@@ -98,45 +119,42 @@ def content(
         },
         "pictures": _atlas(images),
         "heatmaps": None if maps is None else _atlas(_coloured(maps)),
+        "slices": _slices(slices, shown, predicted == labels),
         "neighbours": {
             "indices": neighbours["indices"].tolist(),
+            "duplicate": neighbours["duplicates"].tolist(),
+            "doubted": neighbours["doubted"].astype(int).tolist(),
             "label": neighbours["labels"].tolist(),
             "file": [as_utf8(str(file)) for file in neighbours["files"]],
             "pictures": _atlas(neighbours["images"]),
         },
         "map": {
-            **_positions(features),
+            **map_positions(features),
             "label": labels[mapped].tolist(),
             "right": (labels == predicted)[mapped].astype(int).tolist(),
         },
     }
 
 
-def nearest(features: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
-    """int64 [M, count]: by cosine, the rows of `others` [T, D] nearest to each of `features`."""
-    similar = _normalised(features) @ _normalised(others).T
-    found = np.argpartition(-similar, min(count, len(others)) - 1, axis=1)[:, :count]
-    order = np.argsort(-np.take_along_axis(similar, found, 1), axis=1, kind="stable")
-    return np.take_along_axis(found, order, 1)
-
-
-def projected(features: np.ndarray) -> np.ndarray:
-    """float [N, 2]: the two first principal components of `features` [N, D], normalised."""
-    from sklearn.decomposition import PCA
-
-    unit = _normalised(features)
-    if len(unit) < 2:
-        return np.zeros((len(unit), 2))
-    count = min(2, *unit.shape)
-    return np.pad(PCA(count, random_state=0).fit_transform(unit), ((0, 0), (0, 2 - count)))
-
-
-def _positions(features: np.ndarray) -> dict[str, list[int]]:
-    """`x` and `y` on the map, 0–1000 from left to right and from bottom to top."""
-    positions = projected(features)
-    low, span = positions.min(0), np.maximum(np.ptp(positions, 0), 1e-12)
-    scaled = np.rint(1000 * (positions - low) / span).astype(np.int64)
-    return {"x": scaled[:, 0].tolist(), "y": scaled[:, 1].tolist()}
+def _slices(slices: Sequence[Slice], shown: np.ndarray, right: np.ndarray) -> list[dict[str, Any]]:
+    """Per property: its slices, in words, each one's images and how many are right, and `of`: the
+    slice that each shown image is in, -1 where it is in none."""
+    found = []
+    for name, group in groupby(slices, key=lambda each: each[0]):
+        some = list(group)
+        of = np.full(len(right), -1)
+        for k, (_, _, chosen) in enumerate(some):
+            of[chosen] = k
+        found.append(
+            {
+                "property": name,
+                "images": [words for _, words, _ in some],
+                "n": [len(chosen) for _, _, chosen in some],
+                "right": [int(right[chosen].sum()) for _, _, chosen in some],
+                "of": of[shown].tolist(),
+            }
+        )
+    return found
 
 
 def _atlas(pictures: np.ndarray) -> str:
@@ -171,11 +189,6 @@ def _coloured(maps: np.ndarray) -> np.ndarray:
     return colours
 
 
-def _normalised(features: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.maximum(norms, 1e-12)
-
-
 def _rounded(values: np.ndarray | Sequence[float]) -> list[Any]:
     return np.round(np.asarray(values, np.float64), 4).tolist()
 
@@ -187,7 +200,8 @@ def page_content(data: Mapping[str, Any]) -> dict[str, Any]:
     wrong = sum(t != top[0] for t, top in zip(images["label"], images["top"], strict=True))
     # As it stands in a page, where `</script>` would end it.
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    script = (folder / "explorer.js").read_text(encoding="utf-8")
+    parts = ("explorer_map.js", "explorer.js")
+    script = "\n".join((folder / name).read_text(encoding="utf-8") for name in parts)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return {
         "pictures": len(images["label"]),
@@ -198,6 +212,7 @@ def page_content(data: Mapping[str, Any]) -> dict[str, Any]:
         "matrix": data["confusion"] is not None,
         "heatmaps": data["heatmaps"] is not None,
         "points": len(data["map"]["x"]),
+        "method": METHODS[data["map"]["method"]],
         "data": Markup(text),
         "script": Markup(script),
         "script_hash": f"sha256-{digest}",

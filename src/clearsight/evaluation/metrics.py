@@ -49,30 +49,11 @@ def predict_probabilities(
     (2025), halves the cost. `name` is what `progress` calls the work. Raises `ClearsightError`
     where the model gives NaN or infinity.
     """
-    return predict_both(
-        model, images, tta=tta, batch=batch, device=device, precision=precision,
-        progress=progress, name=name,
-    )[0]  # fmt: skip
-
-
-def predict_both(
-    model: nn.Module,
-    images: np.ndarray,
-    *,
-    tta: TTA,
-    batch: int | None = None,
-    device: torch.device | str | None = None,
-    precision: Precision = "fp32",
-    progress: Progress = SILENT,
-    name: str = "predicting",
-) -> tuple[np.ndarray, np.ndarray]:
-    """`predict_probabilities` with `tta`, and without it: its first view is the image itself."""
-    averaged, plain = predict_logits(
+    logits, _ = predict_logits(
         model, images, tta=tta, batch=batch, device=device, precision=precision,
         progress=progress, name=name,
     )  # fmt: skip
-    temperature = getattr(model, "temperature", 1.0)
-    return as_probabilities(averaged, temperature), as_probabilities(plain, temperature)
+    return as_probabilities(logits, getattr(model, "temperature", 1.0))
 
 
 def as_probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:

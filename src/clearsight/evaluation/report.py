@@ -17,6 +17,7 @@ from clearsight.evaluation.copies import copies_sentence, near_sentence
 from clearsight.evaluation.corrections import corrections_sentence
 from clearsight.evaluation.explorer import page_content
 from clearsight.evaluation.intervals import accuracy_interval
+from clearsight.evaluation.kept import kept_sentence
 from clearsight.evaluation.pages import data_url, template
 from clearsight.evaluation.predictions import read_predictions
 from clearsight.evaluation.report_heatmaps import dossier, faithfulness
@@ -81,6 +82,7 @@ _FILES = (
     ("recipe.toml", "the recipe, every field resolved"),
     ("environment.json", "the machine, versions and code"),
     ("split.json", "the split, as content hashes of its images"),
+    ("start.json", "how right the weights were that training started from"),
     ("relabelled.csv", "the corrected labels it was trained with"),
     ("history.csv", "loss, accuracy and learning rate per epoch"),
     ("timing.csv", "seconds and images per second per epoch"),
@@ -144,6 +146,7 @@ def _content(run: Run) -> dict[str, Any]:
         "copies": copies_sentence(evaluation) if evaluation else None,
         "corrections": corrections_sentence(evaluation) if evaluation else None,
         "near_duplicates": near_sentence(evaluation) if evaluation else None,
+        "kept": kept_sentence(evaluation) if evaluation else None,
         "strip": _strip(evaluation) if evaluation else None,
         "validation": _best_validation(history, manifest),
         "epochs": len(history),

@@ -67,11 +67,11 @@ def dossier(run: Run) -> dict[str, Any] | None:
 def _example(example: Mapping[str, Any], pictures: list[str]) -> dict[str, Any]:
     image, predicted, true, *near = pictures
     neighbours = [
-        {**neighbour, "picture": picture}
+        {"in_doubt": None, **neighbour, "picture": picture}
         for neighbour, picture in zip(example["neighbours"], near, strict=True)
     ]
     return {
-        **example, "image": image, "for_predicted": predicted, "for_true": true,
+        "in_doubt": None, **example, "image": image, "for_predicted": predicted, "for_true": true,
         "neighbours": neighbours,
     }  # fmt: skip
 

@@ -65,15 +65,7 @@ def evaluate_slices(
     accurate significant one, or None.
     """
     right = np.asarray(right, bool)
-    slices = [
-        (kind, name, chosen)
-        for kind, name, chosen in (
-            *_by_class(labels, classes),
-            *(each for name, value in values.items() for each in _by_value(name, value)),
-            *(each for name, flag in flags.items() for each in _by_flag(name, *flag)),
-        )
-        if 0 < len(chosen) < len(right)
-    ]
+    slices = cut(labels, classes, values, flags)
     n, wrong = len(right), int((~right).sum())
     sizes = np.array([len(chosen) for _, _, chosen in slices], np.int64)
     misses = np.array([int((~right[chosen]).sum()) for _, _, chosen in slices], np.int64)
@@ -94,6 +86,25 @@ def evaluate_slices(
         )
     ]
     return {"n": n, "accuracy": (n - wrong) / max(1, n), "slices": rows, "worst": _worst(rows)}
+
+
+Slice = tuple[str, str, np.ndarray]
+"""The property, which images, in words, and which they are: int64 indices."""
+
+
+def cut(
+    labels: np.ndarray,
+    classes: Sequence[str],
+    values: Mapping[str, np.ndarray],
+    flags: Mapping[str, tuple[np.ndarray, str, str]],
+) -> list[Slice]:
+    """The slices of N images, see `evaluate_slices`, without those that are empty or hold all."""
+    slices = (
+        *_by_class(labels, classes),
+        *(each for name, value in values.items() for each in _by_value(name, value)),
+        *(each for name, flag in flags.items() for each in _by_flag(name, *flag)),
+    )
+    return [each for each in slices if 0 < len(each[2]) < len(labels)]
 
 
 def _worst(rows: Sequence[Mapping[str, Any]]) -> int | None:
@@ -139,9 +150,6 @@ def holm(p: np.ndarray) -> np.ndarray:
     corrected = np.empty(len(p))
     corrected[order] = np.minimum(stepped, 1.0)
     return corrected
-
-
-Slice = tuple[str, str, np.ndarray]
 
 
 def _by_class(labels: np.ndarray, classes: Sequence[str]) -> Iterator[Slice]:

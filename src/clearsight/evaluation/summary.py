@@ -5,12 +5,13 @@ from typing import Any
 
 from clearsight.evaluation.copies import copies_sentence, near_sentence
 from clearsight.evaluation.corrections import corrections_sentence
+from clearsight.evaluation.kept import kept_sentence
 from clearsight.evaluation.slices import slices_sentence
 from clearsight.evaluation.verdict import calibration_sentence, target_verdict
 from clearsight.files import read_json
 from clearsight.notebook import Result
 from clearsight.runs import Run
-from clearsight.wording import clock, count, interval, percent
+from clearsight.wording import clock, counted, interval, percent
 
 
 def evaluation_result(evaluation: Mapping[str, Any], run: Run) -> Result:
@@ -71,6 +72,8 @@ def evaluation_lines(evaluation: Mapping[str, Any], run: Run | None = None) -> l
         lines.append(f"note: {corrections}")
     if near := near_sentence(evaluation):
         lines.append(near)
+    if kept := kept_sentence(evaluation):
+        lines.append(kept)
     if verdict := target_verdict(evaluation):
         lines.append(f"target {percent(evaluation['target'])} {verdict.sentence}")
     macro = evaluation["macro"]
@@ -81,7 +84,7 @@ def evaluation_lines(evaluation: Mapping[str, Any], run: Run | None = None) -> l
     if calibration := calibration_sentence(evaluation):
         lines.append(calibration)
     lines += [
-        f"phase {phase['name']}: {count(phase['epochs'], 'epoch')} in {clock(phase['seconds'])} "
+        f"phase {phase['name']}: {counted(phase['epochs'], 'epoch')} in {clock(phase['seconds'])} "
         f"({phase['stop_reason']}{'; gained nothing' * (phase.get('gained') is False)})"
         for phase in evaluation["phases"]
     ]

@@ -1,7 +1,8 @@
 """The confusion dossier: who was taken for whom, what spoke for either, and what training knew.
 
 For the most frequent confusions, their most confident examples with the heatmaps of both classes
-and the nearest training images in feature space, with the labels these have.
+and the nearest training images in feature space, with the labels these have, and whether labels are
+in doubt.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,18 +12,18 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from clearsight.data.names import as_utf8
 from clearsight.evaluation.confusion import confusion_pairs
 from clearsight.evaluation.metrics import batch_size
+from clearsight.evaluation.neighbours import nearest
 from clearsight.explanation.heatmaps import heatmaps
 from clearsight.explanation.methods import DEFAULT, explainer
 from clearsight.explanation.scores import image_features
 from clearsight.figures.heatmaps import overlaid
 from clearsight.models.classifier import Classifier
 from clearsight.models.stages import entering_sides
-from clearsight.progress import SILENT, Progress
+from clearsight.progress import SILENT, Advance, Progress
 from clearsight.runtime.device import pick_precision
 
 PAIRS, EXAMPLES, NEIGHBOURS = 8, 3, 5
@@ -35,12 +36,16 @@ COLUMNS = 3 + NEIGHBOURS
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Images uint8 [N, H, W, 3] with labels int64 [N], ids and file names, text [N]."""
+    """Images uint8 [N, H, W, 3] with labels int64 [N], ids and file names, text [N].
+
+    `doubted`: bool [N], whose label is in doubt; None where nothing is known of that.
+    """
 
     images: np.ndarray
     labels: np.ndarray
     ids: np.ndarray
     files: np.ndarray
+    doubted: np.ndarray | None = None
 
 
 def confusion_dossier(
@@ -89,11 +94,13 @@ def confusion_dossier(
                         "file": _text(measured.files[i]),
                         "p_predicted": float(probabilities[i, predicted[i]]),
                         "p_true": float(probabilities[i, measured.labels[i]]),
+                        "in_doubt": _in_doubt(measured, i),
                         "neighbours": [
                             {
                                 "id": _text(training.ids[j]),
                                 "file": _text(training.files[j]),
                                 "label": classes[training.labels[j]],
+                                "in_doubt": _in_doubt(training, j),
                                 "similarity": float(cosine),
                             }
                             for j, cosine in zip(near[row], similarity[row], strict=True)
@@ -121,7 +128,6 @@ def confusion_dossier(
     return content, pictures
 
 
-@torch.no_grad()
 def _nearest(
     model: Classifier,
     images: np.ndarray,
@@ -130,29 +136,32 @@ def _nearest(
     progress: Progress,
 ) -> tuple[np.ndarray, np.ndarray]:
     """int64 and float32 [M, ≤ 5]: rows of `training` most like each image, and their cosines."""
+    if not len(images):
+        return np.zeros((0, 0), np.int64), np.zeros((0, 0), np.float32)
+    asked = np.concatenate([*_features(model, images, np.arange(len(images)))])
+    with progress.task("searching training images", len(searched)) as advance:
+        near, similarity = nearest(asked, _features(model, training, searched, advance), NEIGHBOURS)
+    return searched[near], similarity
+
+
+def _features(
+    model: Classifier,
+    images: np.ndarray,
+    rows: np.ndarray,
+    advance: Advance = lambda count: None,
+) -> Iterator[np.ndarray]:
+    """float32 [n, D] of the images at `rows`, a batch at a time."""
     device = next(model.parameters()).device
     precision = pick_precision("auto", device)
-    count = min(NEIGHBOURS, len(searched))
-    if not len(images):
-        return np.zeros((0, count), np.int64), np.zeros((0, count), np.float32)
-
-    def features(of: np.ndarray) -> Tensor:
-        pixels = torch.from_numpy(np.array(of)).to(device)
-        return image_features(model, pixels, precision=precision)
-
     batch = batch_size(entering_sides(model, torch.from_numpy(images[:1]))[0])
-    asked = torch.cat([features(images[i : i + batch]) for i in range(0, len(images), batch)])
-    best = torch.full((len(asked), count), -2.0, device=device)
-    where = torch.zeros(len(asked), count, dtype=torch.int64, device=device)
-    with progress.task("searching training images", len(searched)) as advance:
-        for start in range(0, len(searched), batch):
-            some = searched[start : start + batch]
-            cosines = asked @ features(training[some]).T
-            places = torch.from_numpy(some).to(device).expand_as(cosines)
-            best, order = torch.cat([best, cosines], 1).topk(count, 1)
-            where = torch.cat([where, places], 1).gather(1, order)
-            advance(len(some))
-    return where.cpu().numpy(), best.clamp(-1, 1).cpu().numpy()
+    for start in range(0, len(rows), batch):
+        pixels = torch.from_numpy(np.array(images[rows[start : start + batch]])).to(device)
+        yield image_features(model, pixels, precision=precision).cpu().numpy()
+        advance(len(pixels))
+
+
+def _in_doubt(part: Part, i: int) -> bool | None:
+    return None if part.doubted is None else bool(part.doubted[i])
 
 
 def _starts(groups: Sequence[np.ndarray]) -> Iterator[int]:

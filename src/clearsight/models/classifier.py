@@ -33,6 +33,7 @@ class Classifier(nn.Module):
     was asked for; `origin` says where pretrained weights are from: source, licence, sha256.
     `expects` is what the weights training started from expect of images, told apart from what
     `preprocess` does so that the pre-flight check can compare the two; None after a rebuild.
+    `known` are the classes of which the head had learnt something when training started.
     `temperature` is what calibration divides the logits by; 1 where nothing was calibrated.
     """
 
@@ -52,6 +53,7 @@ class Classifier(nn.Module):
         self.classes = classes
         self.origin: Mapping[str, str] | None = None
         self.expects: Expectation | None = None
+        self.known: tuple[str, ...] = ()
         self.temperature = 1.0
         self.preprocess = preprocess
         self.backbone = backbone

@@ -69,12 +69,17 @@ def rebuild(about: Mapping[str, Any]) -> Classifier:
 def start(
     config: ModelConfig, classes: Sequence[str], statistics: Callable[[], Statistics]
 ) -> Classifier:
-    """The classifier a run starts from: pretrained where timm's name says so, else random.
+    """The classifier a run starts from: trained or pretrained where weights say so, else random.
 
     `statistics` gives mean and standard deviation of the training pixels divided by 255, by which
     a network of this package normalises; weights bring their own. Raises `ConfigError`, and
     `WeightsError` where weights can't be had.
     """
+    from clearsight.models import own
+
+    trained = own.find_trained(config.weights)
+    if trained is not None:
+        return own.begin_from(trained, config, classes)
     if config.name in BUILDERS:
         for field in ("weights", "size", "mean", "std", "pixel_range", "channel_order"):
             value = getattr(config, field)

@@ -1,14 +1,15 @@
 """Backbones of timm by their name there, with or without pretrained weights."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import timm
 from timm.models import split_model_name_tag
-from torch import nn
+from torch import Tensor, nn
 
 from clearsight.config.parsing import did_you_mean
-from clearsight.errors import ConfigError, WeightsError
+from clearsight.errors import ConfigError, WeightsError, first_line, shown
 from clearsight.models.preprocess import Expectation, Interpolation
 from clearsight.models.sizes import NETWORK_ERRORS, unfit_size
 from clearsight.models.weights import Weights, from_file, from_hub, from_package
@@ -101,12 +102,23 @@ def backbone_with(name: str, size: int | None, weights: Weights) -> nn.Module:
         # With no classes on either side timm wants every tensor to find its place.
         return _create(name, size, {"state_dict": tensors, "num_classes": 0, "label_offset": 0})
     except (RuntimeError, KeyError, ValueError) as error:
-        lines = str(error).strip().splitlines()
+        why = difference(_create(name, size).state_dict(), tensors) or first_line(error)
         raise WeightsError(
-            f"weights from {weights.source}: they are not those of {name} "
-            f"({' '.join(line.strip() for line in lines[:2])[:200]}); name their network in "
-            "--model.name"
+            f"weights from {weights.source}: they are not those of {name} ({why}); name their "
+            "network in --model.name"
         ) from error
+
+
+def difference(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
+    """The first tensor of a network that is missing, or of another shape; else one too many."""
+    for name, tensor in wanted.items():
+        if name not in found:
+            return f"they lack {name}"
+        if tensor.shape != found[name].shape:
+            shape, own = list(found[name].shape), list(tensor.shape)
+            return f"their {name} is {shape}, the network's is {own}"
+    extra = next((name for name in found if name not in wanted), None)
+    return None if extra is None else f"they have {shown(extra)}, the network has not"
 
 
 def in_order(tensors: dict[str, Any], network: nn.Module, source: str) -> dict[str, Any]:

@@ -124,11 +124,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     if path.exists() and not path.is_file():
-        found = "no regular file"
-        if path.is_dir():
-            kinds = {"bundle.json": "bundle", "recipe.toml": "run", "checkpoint.json": "checkpoint"}
-            kind = next((k for file, k in kinds.items() if (path / file).is_file()), None)
-            found = f"a folder, of a clearsight {kind}," if kind else "a folder"
+        found = "a folder" if path.is_dir() else "no regular file"
         raise WeightsError(
             f"weights file {path}: is {found} and not a file of tensors; give a pretrained "
             "network's state_dict as a safetensors file or torch checkpoint"

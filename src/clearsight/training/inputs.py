@@ -47,11 +47,13 @@ class TrainBatch:
     - `inputs`: what `PhaseInputs.forward` takes; uint8 images [N, H, W, 3], or features
     - `targets`: int64 [N], or float32 [N, K] under Mixup or CutMix
     - `labels`: int64 [N]
+    - `weights`: float32 [N], how much each image counts in the loss; None: all alike
     """
 
     inputs: Tensor
     targets: Tensor
     labels: Tensor
+    weights: Tensor | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,9 +162,9 @@ def _fresh(context: TrainContext, factor: float) -> Callable[[StepImages], Train
         inputs, targets = augment(
             images, labels, config=shorter if step.small else context.config.augment,
             epoch=step.times_shown, indices=step.indices, generator=step.draw,
-            classes=len(context.model.classes),
+            classes=len(context.model.classes), weights=_weights(context, step.indices),
         )  # fmt: skip
-        return TrainBatch(inputs, targets, labels)
+        return _batch(context, step, inputs, targets)
 
     return batch
 
@@ -171,10 +173,11 @@ def _fixed(
     context: TrainContext, pixels: Callable[[int], Chunk], views: int, step: StepImages
 ) -> TrainBatch:
     images, targets = pixels(step.epoch % views)
-    return TrainBatch(
+    return _batch(
+        context,
+        step,
         images.index_select(0, step.indices),
         targets.index_select(0, step.indices),
-        context.batches.labels.index_select(0, step.indices),
     )
 
 
@@ -182,11 +185,26 @@ def _cached(
     context: TrainContext, features: dict[int, Features], views: int, step: StepImages
 ) -> TrainBatch:
     view = features[step.epoch % views]
-    labels = targets = context.batches.labels.index_select(0, step.indices)
+    targets = context.batches.labels.index_select(0, step.indices)
     if view.targets is not None:
         indices = step.indices.to(view.targets.device)
         targets = view.targets.index_select(0, indices).to(context.device)
-    return TrainBatch(view.take(step.indices, context.device), targets, labels)
+    return _batch(context, step, view.take(step.indices, context.device), targets)
+
+
+def _batch(context: TrainContext, step: StepImages, inputs: Tensor, targets: Tensor) -> TrainBatch:
+    """The batch of a step; `targets` as `augment` gives them."""
+    labels = context.batches.labels.index_select(0, step.indices)
+    weights = _weights(context, step.indices)
+    if weights is not None and targets.is_floating_point():
+        weights = targets.sum(1)  # of the mixed images
+        targets = targets / weights.clamp(min=torch.finfo(weights.dtype).tiny)[:, None]
+    return TrainBatch(inputs, targets, labels, weights)
+
+
+def _weights(context: TrainContext, indices: Tensor) -> Tensor | None:
+    weights = context.batches.weights
+    return None if weights is None else weights.index_select(0, indices)
 
 
 def _features(
@@ -247,7 +265,7 @@ def _chunks(context: TrainContext, view: int) -> Iterator[Chunk]:
         images, labels = batches.take(indices)
         yield augment(
             images, labels, config=config.augment, epoch=view, indices=indices, generator=draw,
-            classes=len(context.model.classes),
+            classes=len(context.model.classes), weights=_weights(context, indices),
         )  # fmt: skip
 
 

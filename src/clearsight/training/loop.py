@@ -89,8 +89,9 @@ def run_phase(  # noqa: PLR0915 - one piece on purpose: the order of its lines i
                     with autocast(device, context.precision):
                         logits = inputs.forward(batch.inputs).float()
                         loss, of_each = cross_entropy(
-                            logits, batch.targets, context.class_weights, training.label_smoothing
-                        )
+                            logits, batch.targets, context.class_weights,
+                            training.label_smoothing, batch.weights,
+                        )  # fmt: skip
                     for optimizer in optimizers:
                         optimizer.zero_grad(set_to_none=True)
                     loss.backward()

@@ -5,19 +5,29 @@ from torch import Tensor
 
 
 def cross_entropy(
-    logits: Tensor, targets: Tensor, class_weights: Tensor | None, label_smoothing: float
+    logits: Tensor,
+    targets: Tensor,
+    class_weights: Tensor | None,
+    label_smoothing: float,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """(mean loss of the batch, loss of each image: float32 [N], unweighted and without gradient).
+    """(mean loss of the batch, loss of each image: float32 [N], without gradient or class weight).
 
-    The mean is `torch.nn.functional.cross_entropy`'s to the last bit, with its rules for class
-    weights and label smoothing; that function gives either the mean or the images' losses.
+    Without `weights` the mean is `torch.nn.functional.cross_entropy`'s to the last bit, with its
+    rules for class weights and label smoothing; that function gives either the mean or the images'
+    losses.
 
     - `logits`: float32 [N, K]
     - `targets`: int64 [N], or float32 [N, K] with rows that sum to 1
     - `class_weights`: float32 [K], or None
+    - `weights`: float32 [N], or None; factors of each image's loss. The mean is divided by what it
+      would be divided by without them, so that in a batch of little weight each image counts no
+      more than in another
     """
     classes = logits.shape[1]
     log_p = F.log_softmax(logits, 1)
+    if weights is not None:
+        log_p = log_p * weights[:, None]
     if targets.is_floating_point():
         if label_smoothing:
             targets = targets * (1 - label_smoothing) + label_smoothing / classes

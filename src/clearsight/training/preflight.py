@@ -47,7 +47,7 @@ def check_run(
     labels = torch.from_numpy(images.labels[few]).to(device)
     check_steps(model, config, pixels[:2], len(indices))
     found = check_images(images.images, images.labels, indices, images.classes)
-    found += preflight(model, pixels, labels)
+    found += preflight(model, pixels, labels, fresh_head=not model.known)
     errors = [finding.message for finding in found if finding.level == "error"]
     if errors and not force:
         raise TrainingError(

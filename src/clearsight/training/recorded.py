@@ -14,8 +14,8 @@ from clearsight.training.state import TrainState
 
 # These decide nothing about the result: a resumed run may find its data, its device, its tracker
 # and room for a cache elsewhere.
-FREE = ("name", "data.source", "training.device", "tracking.", "cache.store", "cache.memory",
-        "cache.disk")  # fmt: skip
+FREE = ("name", "data.source", "data.images", "training.device", "tracking.", "cache.store",
+        "cache.memory", "cache.disk")  # fmt: skip
 
 
 def is_trained(run: Run, config: Config) -> bool:

@@ -121,7 +121,8 @@ def new_classifier(config: Config, images: ImageSet, split: Split) -> Classifier
     """The model of `config` as training starts: pretrained, or with the weights the seed gives."""
     with seeded(config.training.seed, "weights"):
         model = start(config.model, images.classes, lambda: channel_statistics(images, split.train))
-    model.prepare(torch.from_numpy(images.images[split.train[:PREPARE_IMAGES]]))
+    if model.origin is None:  # trained weights are not to be overwritten
+        model.prepare(torch.from_numpy(images.images[split.train[:PREPARE_IMAGES]]))
     return model
 
 
@@ -255,10 +256,12 @@ def _part(images: ImageSet, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def part_digest(images: ImageSet, indices: np.ndarray) -> str:
-    """A hash of a part's pixels (their ids say of which originals), labels and order."""
+    """A hash of a part's pixels (their ids say of which originals), labels, weights and order."""
     digest = hashlib.sha256(f"{images.size} {images.fit} ".encode())
     digest.update(images.ids[indices].tobytes())
     digest.update(images.labels[indices].tobytes())
+    if images.weights is not None:
+        digest.update(images.weights[indices].tobytes())
     return digest.hexdigest()
 
 

@@ -7,12 +7,14 @@ from PIL import Image
 
 from clearsight.data.images import ImageSet
 from clearsight.errors import UsageError
+from clearsight.evaluation.doubt import in_doubt
 from clearsight.evaluation.predictions import read_predictions
 from clearsight.explanation.dossier import Part, confusion_dossier
 from clearsight.explanation.methods import DEFAULT
 from clearsight.files import replacing, write_json
 from clearsight.progress import SILENT, Progress
 from clearsight.training.checkpoint import load_classifier
+from clearsight.workflows.doubt import margin_evidence
 from clearsight.workflows.loading import LoadedRun
 
 
@@ -24,13 +26,16 @@ def write_dossier(
     progress: Progress = SILENT,
 ) -> list[Path]:
     """Writes the dossier of the part a run was measured on; none where the method has no map."""
-    run, (split, indices) = loaded.run, loaded.measured()
+    run, (split, indices), images = loaded.run, loaded.measured(), loaded.images
+    model = load_classifier(run.weights)
+    probabilities = read_predictions(run.predictions).probabilities
+    margins = margin_evidence(loaded, model)
     try:
         content, pictures = confusion_dossier(
-            load_classifier(run.weights),
-            _part(loaded.images, indices),
-            read_predictions(run.predictions).probabilities,
-            _part(loaded.images, loaded.split.train),
+            model,
+            _part(images, indices, in_doubt(images.labels[indices], probabilities)),
+            probabilities,
+            _part(images, loaded.split.train, None if margins is None else margins.margins < 0),
             split=split,
             method=method,
             layer=layer,
@@ -46,10 +51,11 @@ def write_dossier(
     return [run.dossier, run.dossier_pictures]
 
 
-def _part(images: ImageSet, indices: np.ndarray) -> Part:
+def _part(images: ImageSet, indices: np.ndarray, doubted: np.ndarray | None) -> Part:
     return Part(
         images=images.images[indices],
         labels=images.labels[indices],
         ids=images.ids[indices],
         files=images.files[indices],
+        doubted=doubted,
     )

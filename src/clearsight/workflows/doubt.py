@@ -105,19 +105,11 @@ def find_doubts(loaded: LoadedRun, progress: Progress = SILENT) -> tuple[dict[st
 
 def training_evidence(loaded: LoadedRun, progress: Progress = SILENT) -> tuple[str, Evidence]:
     """(what the labels of the training part are judged by, what is known of them)."""
-    run, config, rows = loaded.run, loaded.config, loaded.split.train
-    model = load_classifier(run.weights)
-    learnt = any(
-        not name.startswith("head.")
-        for phase in config.phases
-        for name in selected(model, phase.trainable)
-    )
-    kept = Margins(len(rows), torch.device("cpu"))
-    load_margins(run.last, kept.state())
-    if learnt and kept.counts.any():
-        sums, counts, rivals = kept.sums.numpy(), kept.counts.numpy(), kept.rivals.numpy()
-        return "margins", from_margins(sums, counts, rivals)
-    if learnt:
+    config, rows = loaded.config, loaded.split.train
+    model = load_classifier(loaded.run.weights)
+    if (margins := margin_evidence(loaded, model)) is not None:
+        return "margins", margins
+    if _learnt(loaded, model):
         progress.say(
             "doubt: the run kept no margins (Mixup and CutMix give none, and versions before "
             "kept none), so heads on its features judge; the network has memorised part of what "
@@ -126,9 +118,30 @@ def training_evidence(loaded: LoadedRun, progress: Progress = SILENT) -> tuple[s
     features = training_features(loaded, model, progress)
     labels = loaded.images.labels[rows]
     probabilities = out_of_fold(
-        features, labels, len(loaded.images.classes), config.data.seed, progress
-    )
+        features, labels, len(loaded.images.classes), config.data.seed, progress,
+        groups=None if loaded.images.groups is None else loaded.images.groups[rows],
+    )  # fmt: skip
     return "out-of-fold heads", cleanlab_evidence(labels, probabilities)
+
+
+def margin_evidence(loaded: LoadedRun, model: Classifier) -> Evidence | None:
+    """What training itself knows of its labels; None where the backbone learnt nothing from them,
+    or no margins were kept."""
+    kept = Margins(len(loaded.split.train), torch.device("cpu"))
+    if loaded.run.last.is_dir():
+        load_margins(loaded.run.last, kept.state())
+    if not (_learnt(loaded, model) and kept.counts.any()):
+        return None
+    return from_margins(kept.sums.numpy(), kept.counts.numpy(), kept.rivals.numpy())
+
+
+def _learnt(loaded: LoadedRun, model: Classifier) -> bool:
+    """Whether the backbone learnt from the labels, and not the head alone."""
+    return any(
+        not name.startswith("head.")
+        for phase in loaded.config.phases
+        for name in selected(model, phase.trainable)
+    )
 
 
 def training_features(

@@ -26,6 +26,7 @@ from clearsight.workflows.results import (
     measure,
     near_measured,
 )
+from clearsight.workflows.robustness import check_finished, measure_corruptions
 
 
 def evaluate(
@@ -35,6 +36,7 @@ def evaluate(
     data_dir: Path | str | None = None,
     tta: TTA | None = None,
     faithfulness: bool = False,
+    corruptions: bool = False,
     progress: Progress | None = None,
 ) -> Result:
     """Measures a run's model on its test part; returns the content of `evaluation.json`.
@@ -43,7 +45,8 @@ def evaluate(
     model anew; writes `evaluation.json`, `predictions.parquet`, that of the validation part, the
     figures and the report, and whatever else a killed process left out; with another `tta` than the
     recipe's it writes nothing, for that is not the result of the recipe. With `faithfulness` the
-    heatmaps of every method are tested, and `faithfulness.json` says how they fared.
+    heatmaps of every method are tested, and `faithfulness.json` says how they fared; with
+    `corruptions` accuracy is measured on corrupted images too, see `evaluate_corruptions`.
 
     `data` says where the images lie, if not where they were, or is an `ImageSet`. Where it has
     fewer than half of the run's images, by their ids, it is another data set, and only its entry in
@@ -56,6 +59,11 @@ def evaluate(
         images = load_run_images(run, data=data, data_dir=data_dir, progress=progress)
         source = images.name if isinstance(data, ImageSet) else str(data)
         if is_another_set(images, read_json(run.split)):
+            if faithfulness or corruptions:
+                raise UsageError(
+                    f"data: {data} is another data set, but heatmaps and corruptions are measured "
+                    "on the run's own part; measure one or the other"
+                )
             own = run.config().evaluation.tta
             if tta not in (None, own):
                 raise UsageError(
@@ -74,6 +82,8 @@ def evaluate(
         )
         near = near_measured(loaded, progress)
         return evaluation_result(evaluate_model(loaded, tta, near, progress)[0], run)
+    if corruptions:
+        check_finished(loaded)
     if not is_trained(loaded.run, loaded.config):
         progress.say(
             f"run {loaded.run.path}: its training has not finished; "
@@ -85,5 +95,7 @@ def evaluate(
         if faithfulness:
             measure_faithfulness(loaded, progress)
             forget(loaded.run, EXPLAINED)  # its figures say the verdict
+        if corruptions:
+            measure_corruptions(loaded, progress=progress)
         make_missing(loaded, progress)
     return evaluation_result(evaluation, run)

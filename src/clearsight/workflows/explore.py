@@ -7,10 +7,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from clearsight.data.groups import training_duplicates
 from clearsight.errors import UsageError
-from clearsight.evaluation.explorer import NEIGHBOURS, choose, content, nearest
+from clearsight.evaluation.explorer import NEIGHBOURS, choose, content
 from clearsight.evaluation.metrics import batch_size
+from clearsight.evaluation.neighbours import nearest
 from clearsight.evaluation.predictions import read_predictions
+from clearsight.evaluation.slices import cut
 from clearsight.explanation.heatmaps import heatmaps
 from clearsight.explanation.methods import explainer
 from clearsight.files import read_json, write_text
@@ -19,7 +22,9 @@ from clearsight.models.modes import evaluating
 from clearsight.progress import SILENT, Advance, Progress
 from clearsight.runs import Run
 from clearsight.training.checkpoint import load_classifier
+from clearsight.workflows.doubt import margin_evidence
 from clearsight.workflows.loading import LoadedRun
+from clearsight.workflows.slicing import slicing
 
 TRAINING = 5000  # training images among which neighbours are looked for
 POINTS = 5000  # images on the map
@@ -32,20 +37,16 @@ def explore(loaded: LoadedRun, progress: Progress = SILENT) -> list[Path]:
     pixels, training = images.images[indices], loaded.split.train[:TRAINING]  # in random order
     predictions = read_predictions(run.predictions)
     model = load_classifier(run.weights)
-    shown = choose(predictions.labels, predictions.probabilities, images.size)
+    duplicates = training_duplicates(images, loaded.split.train, indices, progress)
+    has_duplicate = np.flatnonzero(duplicates >= 0)
+    shown = choose(predictions.labels, predictions.probabilities, images.size, has_duplicate)
     rest = np.setdiff1d(np.arange(len(pixels)), shown)[: max(0, POINTS - len(shown))]
     mapped = np.concatenate([shown, rest])
     with progress.task("features", len(mapped) + len(training)) as advance:
         of_measured = _outputs(model, pixels[mapped], advance)
         of_training = _outputs(model, images.images[training], advance)
-    near = nearest(of_measured.features[: len(shown)], of_training.features, NEIGHBOURS)
-    kept, places = np.unique(near, return_inverse=True)
-    neighbours = {
-        "indices": places.reshape(near.shape),
-        "images": images.images[training[kept]],
-        "labels": images.labels[training[kept]],
-        "files": images.files[training[kept]],
-    }
+    near, _ = nearest(of_measured.features[: len(shown)], [of_training.features], NEIGHBOURS)
+    values, flags = slicing(loaded, has_duplicate)
     found = content(
         predictions,
         shown,
@@ -54,11 +55,36 @@ def explore(loaded: LoadedRun, progress: Progress = SILENT) -> list[Path]:
         maps=_maps(model, pixels[shown], predictions.probabilities[shown].argmax(1), progress),
         mapped=mapped,
         features=of_measured.features,
-        neighbours=neighbours,
+        neighbours=_training_images(loaded, model, training[near], duplicates[shown]),
+        slices=cut(predictions.labels, (), values, flags),
         scores=_scores(run, Outputs(*(each[: len(shown)] for each in of_measured))),
     )
     write_text(run.explorer, json.dumps(found, ensure_ascii=False, separators=(",", ":")))
     return [run.explorer]
+
+
+def _training_images(
+    loaded: LoadedRun, model: Classifier, near: np.ndarray, duplicates: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The `neighbours` of `content`: `near` int64 [M, n] and `duplicates` [M], -1 for none, are
+    indices into the run's images."""
+    images, train = loaded.images, loaded.split.train
+    has_one = duplicates >= 0
+    kept, places = np.unique([*near.flat, *duplicates[has_one]], return_inverse=True)
+    kept = kept.astype(np.int64)
+    of_duplicates = np.full(len(duplicates), -1)
+    of_duplicates[has_one] = places[near.size :]
+    doubted = np.zeros(len(images), bool)
+    if (margins := margin_evidence(loaded, model)) is not None:
+        doubted[train] = margins.margins < 0
+    return {
+        "indices": places[: near.size].reshape(near.shape),
+        "duplicates": of_duplicates,
+        "images": images.images[kept],
+        "labels": images.labels[kept],
+        "files": images.files[kept],
+        "doubted": doubted[kept],
+    }
 
 
 class Outputs(NamedTuple):
@@ -89,7 +115,7 @@ def _scores(run: Run, outputs: Outputs) -> dict[str, np.ndarray]:
     scores = {"unlikeness": outputs.unlike}
     promised = read_json(run.calibration) if run.calibration.is_file() else {}
     if promised.get("sure"):
-        sure = outputs.probabilities.max(1) >= promised["sure"][-1]["probability"]
+        sure = outputs.probabilities.max(1) > promised["sure"][-1]["probability"]
         scores["unsure"] = 1 - sure
     if "unlike" in promised:
         scores["unlike"] = outputs.unlike > promised["unlike"]["threshold"]

@@ -5,6 +5,8 @@ from typing import Any
 
 from clearsight.bundle import export as bundling
 from clearsight.bundle.card import int8_cost
+from clearsight.bundle.conversion.convert import convert as converted
+from clearsight.bundle.conversion.runtime import ABOUT
 from clearsight.bundle.format import Bundle, read_bundle
 from clearsight.bundle.quantize import CALIBRATION, Int8Images
 from clearsight.config.recipes import recipe_hash, to_table
@@ -61,6 +63,38 @@ def export(
     return bundle
 
 
+def convert(
+    run: Run | Path | str,
+    to: str,
+    *,
+    out: Path | str | None = None,
+    data: Data | None = None,
+    data_dir: Path | str | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Writes a measured run's model for another runtime, default into the run folder, as `to`.
+
+    `to`: a key of `bundle.conversion.convert.RUNTIMES`, where the errors stand. The model is that
+    of the run's bundle, which is written first where there is none. Returns the folder's path.
+    """
+    progress = shown(progress)
+    run = run if isinstance(run, Run) else open_run(run)
+    check_measured(run)
+    loaded = load_run(run, data=data, data_dir=data_dir, progress=progress)
+    if not run.bundle.exists():
+        export(run, data=loaded.images, progress=progress)
+    _, indices = loaded.measured()
+    folder = Path(out) if out is not None else run.path / to
+    bundle = read_bundle(run.bundle)
+    converted(bundle, to, folder, loaded.images.images[indices], progress)
+    told = read_json(folder / ABOUT)["parity"]
+    progress.say(
+        f"{to}: the same labels as ONNX Runtime on {told['n']:,} images, probabilities within "
+        f"{told['max_difference']:.1g}"
+    )
+    return folder
+
+
 def _calibration(run: Run) -> dict[str, Any] | None:
     """What a bundle keeps of `calibration.json`: it predicts without test-time augmentation."""
     if not run.calibration.is_file():
@@ -88,11 +122,12 @@ def _provenance(loaded: LoadedRun) -> dict[str, Any]:
 
 
 def _portable_recipe(config: Config) -> dict[str, Any]:
-    """The resolved recipe for a bundle, which travels: of the data's paths only the last name."""
+    """The resolved recipe for a bundle, which travels: of paths only the last name."""
     table = to_table(config)
-    for name in ("source", "relabelled"):
-        if table["data"].get(name):
-            table["data"][name] = Path(table["data"][name]).name
+    places = [("data", "source"), ("data", "relabelled"), ("data", "images"), ("model", "weights")]
+    for section, name in places:
+        if table[section].get(name):
+            table[section][name] = Path(table[section][name]).name
     del table["tracking"]
     return table
 

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from clearsight.config.schema import Config
+from clearsight.config.schema import Config, DataConfig
+from clearsight.data.columns import ROLES
 from clearsight.data.images import Fit, ImageSet
 from clearsight.data.relabelling import read_corrections, relabel
 from clearsight.data.sources import load_images
 from clearsight.data.splits import Split, from_manifest
+from clearsight.data.tables import is_table
 from clearsight.errors import DataError
 from clearsight.files import read_json
 from clearsight.models.factory import input_size
+from clearsight.models.own import find_trained
 from clearsight.progress import SILENT, Progress
 from clearsight.runs import Run, open_run
 from clearsight.training.recorded import check_recipe
@@ -89,6 +92,8 @@ def load_run_images(
         # The size as it was: left to the data, it would change with a larger image added to them.
         source = config.data.source if data is None else str(data)
         place = replace(config.data, source=source, size=expected[0], relabelled=None)
+        if data is not None and not is_table(source):  # the fields of a table say nothing of it
+            place = replace(place, images=None, **{f"{role}_column": None for role in ROLES})
         images = load_data(replace(config, data=place), data_dir, progress)
     found = (images.size, images.fit)
     if found != expected:
@@ -112,15 +117,26 @@ def load_data(
     # First, for decoding the images may take minutes.
     corrections = None if relabelled is None else read_corrections(Path(relabelled))
     if images is None:
+        size = config.data.size
+        if size is None and (trained := find_trained(config.model.weights)) is not None:
+            size = trained.size
         images = load_images(
             config.data.source,
-            size=config.data.size,
+            size=size,
             up_to=input_size(config.model),
             fit=config.data.fit,
             truncated=config.data.truncated,
+            images=config.data.images,
+            columns=named_columns(config.data),
             cache_disk=config.cache.disk,
             data_dir=data_dir,
             progress=progress,
             on_corrupt=on_corrupt,
         )
     return images if corrections is None else relabel(images, corrections)
+
+
+def named_columns(config: DataConfig) -> dict[str, str]:
+    """{role: column} of the columns of a table that a recipe names."""
+    columns = {role: getattr(config, f"{role}_column") for role in ROLES}
+    return {role: name for role, name in columns.items() if name is not None}

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from clearsight.data.groups import near_training
-from clearsight.data.originals import file_properties
 from clearsight.data.splits import copies_of_training
 from clearsight.evaluation.copies import without_copies, without_near_duplicates
 from clearsight.evaluation.corrections import with_source_labels
+from clearsight.evaluation.kept import kept_classes
 from clearsight.evaluation.metrics import (
     TTA,
     as_probabilities,
@@ -24,7 +24,7 @@ from clearsight.evaluation.metrics import (
 from clearsight.evaluation.predictions import read_predictions, write_predictions
 from clearsight.evaluation.probabilities import before_and_after, judge_probabilities
 from clearsight.evaluation.report import write_report
-from clearsight.evaluation.slices import evaluate_slices, properties
+from clearsight.evaluation.slices import evaluate_slices
 from clearsight.explanation.explain import explain_run
 from clearsight.explanation.judge import verdict
 from clearsight.explanation.methods import DEFAULT
@@ -40,6 +40,7 @@ from clearsight.workflows.calibrate import calibrate, tta_temperature
 from clearsight.workflows.explore import explore
 from clearsight.workflows.faithfulness import heatmaps_judged
 from clearsight.workflows.loading import LoadedRun
+from clearsight.workflows.slicing import slicing
 
 DATA, CALIBRATED, MEASURED = "data figures", "calibrated", "measured"
 EXPLAINED, EXPLORED, REPORTED = "explained", "explored", "reported"
@@ -102,7 +103,8 @@ def measure(loaded: LoadedRun, progress: Progress = SILENT) -> dict[str, Any]:
         run.predictions, images.ids[indices], labels, probabilities, images.classes, files
     )
     write_json(run.evaluation, evaluation)
-    write_json(run.slices, _slices(loaded, probabilities, near))
+    right, by = probabilities.argmax(1) == labels, slicing(loaded, near)
+    write_json(run.slices, evaluate_slices(right, labels, images.classes, *by))
     written = [run.predictions, run.evaluation, run.slices]
     written += draw_training(run, loaded.config)
     written += draw_evaluation(run, evaluation, pixels, labels, probabilities, files)
@@ -156,25 +158,9 @@ def evaluate_model(
         evaluation |= with_source_labels(probabilities.argmax(1), source_labels, corrected)
     if len(near):
         evaluation |= without_near_duplicates(right, near)
+    if run.start.is_file() and tta == loaded.config.evaluation.tta:
+        evaluation |= kept_classes(read_json(run.start), right, labels, model.classes)
     return evaluation, probabilities
-
-
-def _slices(loaded: LoadedRun, probabilities: np.ndarray, near: np.ndarray) -> dict[str, Any]:
-    """The content of `slices.json`, of the measured part."""
-    _, indices = loaded.measured()
-    images, labels = loaded.images, loaded.images.labels[indices]
-    values = properties(images.images[indices])
-    values |= file_properties(Path(loaded.config.data.source), images.files[indices])
-    is_near = np.zeros(len(indices), bool)
-    is_near[near] = True
-    named = ("images with a near duplicate in training", "images without one")
-    return evaluate_slices(
-        probabilities.argmax(1) == labels,
-        labels,
-        images.classes,
-        values,
-        {"near duplicates": (is_near, *named)},
-    )
 
 
 def explain_measured(

@@ -1,6 +1,7 @@
 """`clearsight evaluate --corruptions`: a trained model on corrupted images of its test part."""
 
 from pathlib import Path
+from typing import Any
 
 from clearsight.errors import RunError
 from clearsight.evaluation.corruptions import (
@@ -14,11 +15,11 @@ from clearsight.figures.robustness import corruption_curves
 from clearsight.figures.save import save
 from clearsight.files import write_json
 from clearsight.notebook import Result, shown
-from clearsight.progress import Progress
+from clearsight.progress import SILENT, Progress
 from clearsight.runs import Run, at_work, check_measured
 from clearsight.training.checkpoint import load_classifier
 from clearsight.training.recorded import is_trained
-from clearsight.workflows.loading import Data, load_run
+from clearsight.workflows.loading import Data, LoadedRun, load_run
 from clearsight.workflows.results import report
 
 
@@ -40,24 +41,35 @@ def evaluate_corruptions(
     """
     progress = shown(progress)
     loaded = load_run(run, data=data, data_dir=data_dir, progress=progress)
-    run = loaded.run
-    check_measured(run)
-    if not is_trained(run, loaded.config):
+    check_measured(loaded.run)
+    check_finished(loaded)
+    with at_work(loaded.run):
+        result = measure_corruptions(loaded, n, progress)
+        report(loaded.run)
+    return corruptions_result(result)
+
+
+def check_finished(loaded: LoadedRun) -> None:
+    """Raises `RunError` where the run was not trained to its end."""
+    if not is_trained(loaded.run, loaded.config):
         raise RunError(
-            f"run {run.path}: its training has not finished; finish it first, with "
-            f"`clearsight train --resume {run.path}`"
+            f"run {loaded.run.path}: its training has not finished; finish it first, with "
+            f"`clearsight train --resume {loaded.run.path}`"
         )
-    part, indices = loaded.measured()
+
+
+def measure_corruptions(
+    loaded: LoadedRun, n: int = SAMPLE, progress: Progress = SILENT
+) -> dict[str, Any]:
+    """As `evaluate_corruptions`, of a finished run, without the report."""
+    run, (part, indices) = loaded.run, loaded.measured()
     images, labels, ids = loaded.images.images, loaded.images.labels, loaded.images.ids
     drawn = indices[balanced_sample(labels[indices], ids[indices], n)]
-    with at_work(run):
-        right = right_under_corruptions(
-            load_classifier(run.weights), images[drawn], labels[drawn], ids[drawn],
-            progress=progress,
-        )  # fmt: skip
-        about = {"split": part, "n": len(drawn), "of": len(indices), "size": loaded.images.size}
-        result = about | summarise_corruptions(right)
-        write_json(run.corruptions, result)
-        save(corruption_curves(result), run.figures / "corruptions.png")
-        report(run)
-    return corruptions_result(result)
+    right = right_under_corruptions(
+        load_classifier(run.weights), images[drawn], labels[drawn], ids[drawn], progress=progress
+    )
+    about = {"split": part, "n": len(drawn), "of": len(indices), "size": loaded.images.size}
+    result = about | summarise_corruptions(right)
+    write_json(run.corruptions, result)
+    save(corruption_curves(result), run.figures / "corruptions.png")
+    return result

@@ -48,6 +48,7 @@ from clearsight.workflows.results import (
     measure,
     missing,
 )
+from clearsight.workflows.starting import note_start
 
 
 def train(
@@ -255,5 +256,7 @@ def prepare(
         "forced": any(finding.level == "error" for finding in findings),
     }
     write_json(run.environment, facts)
+    loaded = LoadedRun(run=run, config=config, images=images, split=parts)
+    note_start(loaded, model, progress)
     write_json(run.split, manifest(images, parts, config.data))
-    return LoadedRun(run=run, config=config, images=images, split=parts), model
+    return loaded, model
