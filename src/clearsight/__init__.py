@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clearsight.bundle.hub import pull, push
     from clearsight.bundle.predict import load
     from clearsight.config.recipes import load_recipe
     from clearsight.data.sources import load_images
@@ -40,6 +41,8 @@ __all__ = [
     "load",
     "load_images",
     "load_recipe",
+    "pull",
+    "push",
     "resume",
     "split",
     "train",
@@ -59,6 +62,8 @@ _HOMES = {
     "load": "clearsight.bundle.predict:load",
     "load_images": "clearsight.data.sources:load_images",
     "load_recipe": "clearsight.config.recipes:load_recipe",
+    "pull": "clearsight.bundle.hub:pull",
+    "push": "clearsight.bundle.hub:push",
     "resume": "clearsight.workflows.train:resume",
     "split": "clearsight.data.splits:split",
     "train": "clearsight.workflows.train:train",

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import clearsight
+from clearsight.bundle.hub import Pushed
 from clearsight.bundle.predict import Prediction, Predictor
 from clearsight.data.audit import AuditReport
 from clearsight.data.images import ImageSet
 from clearsight.data.splits import Split
 
 # What the public functions return. Nobody constructs these, so they are not public names.
-RETURNED = (ImageSet, Split, AuditReport, Predictor, Prediction)
+RETURNED = (ImageSet, Split, AuditReport, Predictor, Prediction, Pushed)
 _WIDTH = 88
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from clearsight.cli import comparison, doubt, evaluation, output, predictions, registry
+from clearsight.cli import comparison, doubt, evaluation, hub, output, predictions, registry
 from clearsight.cli.inputs import image_names
 from clearsight.cli.options import (
     Coverage,
@@ -42,6 +42,8 @@ app = App(
 )
 app.command(registry.app)
 app.command(doubt.doubt)
+app.command(hub.push)
+app.command(hub.pull)
 
 
 @app.command
