@@ -27,7 +27,8 @@ class Repository:
 
 @dataclass
 class Hub:
-    """What the server holds and was asked; `broken` are statuses by the end of a path."""
+    """What the server holds and was asked; `broken` are statuses by the end of a path;
+    `captive` as behind the page of a hotel, which answers for everything."""
 
     address: str = ""
     repositories: dict[str, Repository] = field(default_factory=dict)
@@ -35,6 +36,7 @@ class Hub:
     asked: list[str] = field(default_factory=list)
     agents: set[str] = field(default_factory=set)
     broken: dict[str, int] = field(default_factory=dict)
+    captive: bool = False
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -46,6 +48,8 @@ class Handler(BaseHTTPRequestHandler):
         self.hub.asked.append(f"{self.command} {path}")
         self.hub.agents.add(self.headers.get("User-Agent", ""))
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.hub.captive:
+            return self.answer(200, b"<html>Welcome to the hotel</html>")
         status = next((s for end, s in self.hub.broken.items() if path.endswith(end)), None)
         if status is not None:
             return self.answer(status, {"error": "out of order"})
@@ -77,7 +81,8 @@ class Handler(BaseHTTPRequestHandler):
         url = {"url": f"{self.hub.address}/{name}"}
         if name in self.hub.repositories:
             return self.answer(409, url)
-        self.hub.repositories[name] = Repository(asked.get("visibility") == "private")
+        private = asked.get("visibility") == "private" or bool(asked.get("private"))  # 1.x says so
+        self.hub.repositories[name] = Repository(private)
         return self.answer(200, url)
 
     def model(self, name: str, rest: list[str], body: bytes) -> None:  # noqa: PLR0911

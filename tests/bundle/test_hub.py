@@ -139,7 +139,7 @@ def test_timm_loads_it_from_the_hub_and_its_logits_are_the_bundle_s(
     assert push(bundle.path, "anna/pets").not_timm is None
     network: Any = timm.create_model("hf-hub:anna/pets", pretrained=True).eval()
     stated = resolve_model_data_config(network)
-    assert stated["input_size"] == (3, size, size)
+    assert tuple(stated["input_size"]) == (3, size, size)
     transform: Any = create_transform(**stated)
     pixels = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), np.uint8)
     inputs = torch.stack([transform(Image.fromarray(each)) for each in pixels])
@@ -392,6 +392,28 @@ def test_a_hub_that_is_away_is_named(
     for call in (lambda: push(V2, "anna/pets"), lambda: pull("anna/pets", out=tmp_path / "x")):
         with pytest.raises(HubError, match="switched off"):
             call()
+
+
+def test_a_page_in_the_hub_s_place_is_named(hub: Hub, tmp_path: Path) -> None:
+    hub.captive = True
+    for call in (lambda: push(V2, "anna/pets"), lambda: pull("anna/pets", out=tmp_path / "x")):
+        with pytest.raises(HubError, match=r"^anna/pets: the model hub and its client do not"):
+            call()
+
+
+@pytest.mark.parametrize("token", ["hf_secret\x01x", "hf_secretä"])
+def test_a_token_is_never_repeated(hub: Hub, monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(HubError) as caught:
+        push(V2, "anna/pets")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_push_of_the_same_bundle_again_changes_nothing(hub: Hub) -> None:
+    push(V2, "anna/pets")
+    before = dict(files(hub))
+    push(V2, "anna/pets")
+    assert files(hub) == before
 
 
 def test_what_is_there_is_not_overwritten(hub: Hub, tmp_path: Path) -> None:

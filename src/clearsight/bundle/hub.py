@@ -30,7 +30,7 @@ from clearsight.bundle.format import (
     copy_bundle,
     read_bundle,
 )
-from clearsight.errors import BundleError, HubError, UsageError, WeightsError
+from clearsight.errors import BundleError, HubError, UsageError, WeightsError, first_line
 from clearsight.files import replacing
 from clearsight.models.hub import client, download, in_words, watched
 from clearsight.runtime.patience import Result
@@ -253,6 +253,8 @@ def _sentence(error: Exception, cause: BaseException | None) -> str:
             "the model hub has no such repository, or none that you may see; check the name, and "
             f"if it is private, {LOG_IN}"
         )
+    if isinstance(cause, ValueError | LookupError | TypeError):  # the client's, of an odd answer
+        return f"the model hub and its client do not agree ({first_line(cause)}); try again later"
     return in_words(cause) if isinstance(cause, Exception) else str(error)
 
 

@@ -2,12 +2,13 @@
 
 import re
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCardData
 
 from clearsight.bundle.format import CARD, Bundle
 from clearsight.files import read_text
 
 LIBRARY = "clearsight"
+_METADATA = re.compile(r"\A---\n.*?^---\n", re.DOTALL | re.MULTILINE)
 
 PULL = """\
 ```sh
@@ -33,10 +34,10 @@ timm's model gives raw logits. {division}"""
 
 def hub_card(bundle: Bundle, repository: str, not_timm: str | None) -> str:
     """Markdown under YAML; `not_timm`: why timm can't load the model, None where it can."""
-    known = ModelCard(read_text(bundle.path / CARD), ignore_metadata_errors=True)
+    text = _METADATA.sub("", read_text(bundle.path / CARD))
     name = repository.partition("/")[2]
     sections = [
-        known.text.strip(),
+        text.strip(),
         "## From the Hugging Face hub",
         PULL.format(repository=repository, name=name),
         "### With timm",

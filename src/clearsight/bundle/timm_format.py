@@ -44,7 +44,7 @@ def write_for_timm(bundle: Bundle, folder: Path) -> str | None:
         save_for_hf(network, str(folder), model_config=options, safe_serialization=True)
         difference = _difference(model, folder, size)
     except NETWORK_ERRORS as error:
-        return _withdrawn(folder, f"it builds another network by that name ({first_line(error)})")
+        return _withdrawn(folder, f"it can't rebuild the network ({first_line(error)})")
     if not difference <= TOLERANCE:  # NaN where there is one
         return _withdrawn(folder, f"its logits differ there by {difference:.2g} of the largest")
     return None
