@@ -67,7 +67,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.model("/".join(parts[2:4]), parts[4:], body)
         if path.endswith(".git/info/lfs/objects/batch"):
             return self.batch(json.loads(body))
-        if parts[2] == "resolve":
+        if parts[2:3] == ["resolve"]:
             return self.resolve("/".join(parts[:2]), parts[3], "/".join(parts[4:]))
         return self.answer(404, {"error": path})
 

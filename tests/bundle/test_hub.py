@@ -255,6 +255,10 @@ def test_a_revision_is_a_branch_of_its_own(hub: Hub, tmp_path: Path) -> None:
     second = timm_bundle(tmp_path / "b")
     push(second.path, "anna/pets", revision="v2")
     assert "config.json" in files(hub, branch="v2")
+    card = files(hub, branch="v2")["README.md"].decode()
+    assert 'timm.create_model("hf-hub:anna/pets@v2", pretrained=True)' in card
+    assert "clearsight pull anna/pets --revision v2\n" in card
+    assert 'clearsight.pull("anna/pets", revision="v2")' in card
     assert "config.json" not in files(hub)
     folder = pull("anna/pets", out=tmp_path / "c", revision="v2")
     assert read_bundle(folder).checksum == second.checksum
@@ -429,6 +433,7 @@ def test_what_is_there_is_not_overwritten(hub: Hub, tmp_path: Path) -> None:
 def test_the_makers_of_the_client_are_told_nothing_of_this_machine(hub: Hub) -> None:
     push(V2, "anna/pets")
     assert any(agent.startswith("clearsight/") for agent in hub.agents)
+    assert not any("agent" in asked for asked in hub.asked)
     assert not any("torch/" in agent or "agent/" in agent for agent in hub.agents)
 
 

@@ -79,7 +79,7 @@ def push(
         raise HubError(f"{repository}: found no token to upload with; {LOG_IN}")
     with TemporaryDirectory(prefix="clearsight-") as place:
         folder = Path(place)
-        not_timm = _lay_out(read, repository, folder)
+        not_timm = _lay_out(read, repository, revision, folder)
         paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         is_private = _open(api, repository, private, revision)
         with _named(repository), _quiet():
@@ -133,14 +133,14 @@ def pull(repository: str, *, out: Path | str | None = None, revision: str | None
     return out
 
 
-def _lay_out(bundle: Bundle, repository: str, folder: Path) -> str | None:
+def _lay_out(bundle: Bundle, repository: str, revision: str | None, folder: Path) -> str | None:
     """Writes into `folder` all that the repository shall hold; why timm can't load it, or None."""
     from clearsight.bundle.hub_card import hub_card
     from clearsight.bundle.timm_format import write_for_timm
 
     copy_bundle(bundle, folder / FOLDER)
     not_timm = write_for_timm(bundle, folder)
-    card = hub_card(bundle, repository, not_timm)
+    card = hub_card(bundle, repository, not_timm, revision)
     (folder / "README.md").write_text(card, encoding="utf-8")
     return not_timm
 

@@ -12,18 +12,19 @@ _METADATA = re.compile(r"\A---\n.*?^---\n", re.DOTALL | re.MULTILINE)
 
 PULL = """\
 ```sh
-clearsight pull {repository}
+clearsight pull {repository}{flag}
 clearsight predict {name} image.png
 ```
 
-or, in Python, `clearsight.load(clearsight.pull("{repository}"))`. The files are in `bundle/`."""
+or, in Python, `clearsight.load(clearsight.pull("{repository}"{argument}))`.
+The files are in `bundle/`."""
 
 TIMM = """\
 ```python
 import timm, torch
 from PIL import Image
 
-model = timm.create_model("hf-hub:{repository}", pretrained=True).eval()
+model = timm.create_model("{name}", pretrained=True).eval()
 transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
 logits = model(transform(Image.open("image.png").convert("RGB"))[None])
 probabilities = (logits / {temperature!r}).softmax(1)
@@ -32,24 +33,36 @@ probabilities = (logits / {temperature!r}).softmax(1)
 timm's model gives raw logits. {division}"""
 
 
-def hub_card(bundle: Bundle, repository: str, not_timm: str | None) -> str:
+def hub_card(
+    bundle: Bundle, repository: str, not_timm: str | None, revision: str | None = None
+) -> str:
     """Markdown under YAML; `not_timm`: why timm can't load the model, None where it can."""
     text = _METADATA.sub("", read_text(bundle.path / CARD))
     name = repository.partition("/")[2]
     sections = [
         text.strip(),
         "## From the Hugging Face hub",
-        PULL.format(repository=repository, name=name),
+        PULL.format(
+            repository=repository,
+            name=name,
+            flag=f" --revision {revision}" if revision else "",
+            argument=f', revision="{revision}"' if revision else "",
+        ),
         "### With timm",
         f"timm can't load this model: {not_timm}."
         if not_timm is not None
-        else _with_timm(bundle, repository),
+        else _with_timm(bundle, timm_name(repository, revision)),
     ]
     front = _metadata(bundle, name, "timm" if not_timm is None else LIBRARY).to_yaml()
     return f"---\n{front}\n---\n\n" + "\n\n".join(sections) + "\n"
 
 
-def _with_timm(bundle: Bundle, repository: str) -> str:
+def timm_name(repository: str, revision: str | None) -> str:
+    """By which `timm.create_model` knows the model."""
+    return f"hf-hub:{repository}@{revision}" if revision else f"hf-hub:{repository}"
+
+
+def _with_timm(bundle: Bundle, name: str) -> str:
     temperature = bundle.calibration["temperature"] if bundle.calibration else 1.0
     division = (
         "The temperature by which they are divided here is what makes them the bundle's "
@@ -57,7 +70,7 @@ def _with_timm(bundle: Bundle, repository: str) -> str:
         if bundle.calibration
         else "The bundle was not calibrated, so they are divided by 1."
     )
-    text = TIMM.format(repository=repository, temperature=temperature, division=division)
+    text = TIMM.format(name=name, temperature=temperature, division=division)
     given = bundle.preprocessing["size"] or bundle.size
     text += (
         f" On an image of {given} × {given} px they are the bundle's but for rounding. Other "

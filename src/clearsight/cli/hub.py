@@ -29,6 +29,7 @@ def push(
     The token comes from HF_TOKEN, or from `hf auth login`.
     """
     from clearsight.bundle import hub
+    from clearsight.bundle.hub_card import timm_name
 
     done = hub.push(bundle_folder(bundle), repository, private=private, revision=revision)
     if as_json:
@@ -43,7 +44,7 @@ def push(
     output.show_text(
         [
             f"{'private' if done.private else 'public'}  {done.url}",
-            f'timm     timm.create_model("hf-hub:{repository}", pretrained=True)'
+            f'timm     timm.create_model("{timm_name(repository, revision)}", pretrained=True)'
             if done.not_timm is None
             else f"timm can't load it: {done.not_timm}",
         ]
