@@ -38,6 +38,9 @@ class Hub:
     broken: dict[str, int] = field(default_factory=dict)
     captive: bool = False
 
+    def held(self, name: str = "anna/pets", branch: str = "main") -> dict[str, bytes]:
+        return self.repositories[name].branches[branch]
+
 
 class Handler(BaseHTTPRequestHandler):
     hub: Hub

@@ -30,7 +30,7 @@ from clearsight.bundle.format import (
     copy_bundle,
     read_bundle,
 )
-from clearsight.errors import BundleError, HubError, UsageError, WeightsError, first_line
+from clearsight.errors import BundleError, FileError, HubError, UsageError, WeightsError, first_line
 from clearsight.files import replacing
 from clearsight.models.hub import client, download, in_words, watched
 from clearsight.runtime.patience import Result
@@ -43,7 +43,7 @@ LARGEST_FILE = 2**31  # bytes: a graph is one message of protobuf, which can't b
 PATIENCE = 20.0  # seconds to wait for an answer
 LOG_IN = "set HF_TOKEN, or log in with `hf auth login`"
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO)
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EIO)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,13 +135,22 @@ def pull(repository: str, *, out: Path | str | None = None, revision: str | None
 
 def _lay_out(bundle: Bundle, repository: str, revision: str | None, folder: Path) -> str | None:
     """Writes into `folder` all that the repository shall hold; why timm can't load it, or None."""
+    from safetensors import SafetensorError
+
     from clearsight.bundle.hub_card import hub_card
     from clearsight.bundle.timm_format import write_for_timm
 
-    copy_bundle(bundle, folder / FOLDER)
-    not_timm = write_for_timm(bundle, folder)
-    card = hub_card(bundle, repository, not_timm, revision)
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    try:
+        copy_bundle(bundle, folder / FOLDER)
+        not_timm = write_for_timm(bundle, folder)
+        card = hub_card(bundle, repository, not_timm, revision)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise FileError(
+            f"{folder}: can't be written ({reason}); free some space there, or set TMPDIR to "
+            "another folder"
+        ) from error
     return not_timm
 
 
