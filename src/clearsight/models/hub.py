@@ -77,6 +77,9 @@ def download(
 
     def work(advanced: Callable[[int], None]) -> str:
         class Bar(tqdm):
+            def __init__(self, *args: Any, **options: Any) -> None:
+                super().__init__(*args, **(options | {"desc": file}))  # without the commit
+
             def update(self, n: float | None = 1) -> bool | None:
                 advanced(int(n or 0))
                 return super().update(n)
