@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clearsight.bundle.hub import pull, push
     from clearsight.bundle.predict import load
     from clearsight.config.recipes import load_recipe
     from clearsight.data.memory import from_arrays
@@ -46,6 +47,8 @@ __all__ = [
     "load",
     "load_images",
     "load_recipe",
+    "pull",
+    "push",
     "resume",
     "similar",
     "split",
@@ -69,6 +72,8 @@ _HOMES = {
     "load": "clearsight.bundle.predict:load",
     "load_images": "clearsight.data.sources:load_images",
     "load_recipe": "clearsight.config.recipes:load_recipe",
+    "pull": "clearsight.bundle.hub:pull",
+    "push": "clearsight.bundle.hub:push",
     "resume": "clearsight.workflows.train:resume",
     "similar": "clearsight.workflows.embed:similar",
     "split": "clearsight.data.splits:split",

@@ -7,6 +7,7 @@ from typing import Any
 
 import clearsight
 from clearsight.bundle.format import Bundle
+from clearsight.bundle.hub import Pushed
 from clearsight.bundle.predict import Prediction, Predictions, Predictor
 from clearsight.data.audit import AuditReport
 from clearsight.data.images import ImageSet
@@ -15,7 +16,8 @@ from clearsight.notebook import Figures, Result
 
 # What the public functions return. Nobody constructs these, so they are not public names.
 RETURNED = (
-    ImageSet, Split, AuditReport, Result, Figures, Bundle, Predictor, Predictions, Prediction
+    ImageSet, Split, AuditReport, Result, Figures, Bundle, Predictor, Predictions, Prediction,
+    Pushed,
 )  # fmt: skip
 _WIDTH = 88
 

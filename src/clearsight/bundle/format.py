@@ -41,6 +41,7 @@ INT8, VALIDATION = "model.int8.onnx", "validation.parquet"
 SCHEMA = Path(__file__).with_name("bundle.schema.json")
 ZEROS = "0" * 64
 _REQUIRED = (WEIGHTS, ONNX, CARD)
+MEMBERS = frozenset({MANIFEST, *_REQUIRED, INT8, VALIDATION})
 LARGEST = 2**26  # bytes of bundle.json
 COPY_AGAIN = "copy the bundle again, or export it anew with `clearsight export`"
 
@@ -293,8 +294,7 @@ def check_out(out: Path) -> None:
         if around:
             raise BundleError(f"{out}: lies inside the bundle {around}; choose another --out")
         content = sorted(out.iterdir()) if out.exists() else []
-        known = {MANIFEST, WEIGHTS, ONNX, INT8, CARD, VALIDATION}
-        foreign = [path.name for path in content if path.name not in known or path.is_dir()]
+        foreign = [path.name for path in content if path.name not in MEMBERS or path.is_dir()]
         if not foreign and content and not (out / MANIFEST).exists():
             foreign = [path.name for path in content]  # alike by name only
     except (OSError, ValueError) as error:

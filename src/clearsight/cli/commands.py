@@ -15,6 +15,7 @@ from clearsight.cli import (
     embedding,
     evaluation,
     exporting,
+    hub,
     output,
     predictions,
     registry,
@@ -54,6 +55,8 @@ app = App(
 app.command(registry.app)
 app.command(doubt.doubt)
 app.command(exporting.export)
+app.command(hub.push)
+app.command(hub.pull)
 
 
 @app.command
