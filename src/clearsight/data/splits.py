@@ -153,8 +153,7 @@ def from_manifest(images: ImageSet, manifest: Mapping[str, Any]) -> Split:
     """The split that `manifest` describes, in `images`, in any order.
 
     A manifest of format 1 holds for the `data.size` and `data.fit` it was made with only. Raises
-    `DataError` if the manifest was changed, or if images are missing, labelled or weighted
-    otherwise.
+    `DataError` if the manifest was changed, or if images are missing or labelled otherwise.
     """
     check_manifest(manifest)
     is_known = manifest["format"] in (_FITTED_IDS_FORMAT, _FORMAT)
@@ -191,12 +190,6 @@ def from_manifest(images: ImageSet, manifest: Mapping[str, Any]) -> Split:
             f"{images.name}: {changed:,} of the {len(ids):,} images in the split manifest have "
             "another label now; make a new split"
         )
-    if any(_weights(images, found[part]).get("weights") != parts[part].get("weights")
-           for part in PARTS):  # fmt: skip
-        raise DataError(
-            f"{images.name}: the images in the split manifest have other weights now; undo the "
-            "change, or make a new split"
-        )
     result = Split(
         train=found["train"],
         validation=found["validation"],
@@ -204,6 +197,20 @@ def from_manifest(images: ImageSet, manifest: Mapping[str, Any]) -> Split:
         sources={part: parts[part]["how"] for part in PARTS},
     )
     return replace(result, notes=_notes(images, result))
+
+
+def with_weights(images: ImageSet, split: Split, manifest: Mapping[str, Any]) -> ImageSet:
+    """The images with the weights that `manifest`, of which `split` was read, recorded of them.
+
+    Their source may say otherwise by now, and weighs nothing that is in no part.
+    """
+    recorded = {part: manifest["parts"][part].get("weights") for part in PARTS}
+    if None in recorded.values():
+        return replace(images, weights=None)
+    weights = np.zeros(len(images))
+    for part, values in recorded.items():
+        weights[getattr(split, part)] = values
+    return replace(images, weights=weights)
 
 
 def _manifest(

@@ -39,7 +39,7 @@ from clearsight.training.recorded import is_trained
 from clearsight.workflows.calibrate import calibrate, tta_temperature
 from clearsight.workflows.explore import explore
 from clearsight.workflows.faithfulness import heatmaps_judged
-from clearsight.workflows.loading import LoadedRun
+from clearsight.workflows.loading import LoadedRun, files_folder
 
 DATA, CALIBRATED, MEASURED = "data figures", "calibrated", "measured"
 EXPLAINED, EXPLORED, REPORTED = "explained", "explored", "reported"
@@ -164,7 +164,7 @@ def _slices(loaded: LoadedRun, probabilities: np.ndarray, near: np.ndarray) -> d
     _, indices = loaded.measured()
     images, labels = loaded.images, loaded.images.labels[indices]
     values = properties(images.images[indices])
-    values |= file_properties(Path(loaded.config.data.source), images.files[indices])
+    values |= file_properties(files_folder(loaded.config.data), images.files[indices])
     is_near = np.zeros(len(indices), bool)
     is_near[near] = True
     named = ("images with a near duplicate in training", "images without one")
