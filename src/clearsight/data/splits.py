@@ -19,7 +19,7 @@ from clearsight.data.groups import exact_groups, find_near, joined, near_groups
 from clearsight.data.images import ImageSet, fitted_ids
 from clearsight.data.manifests import check_manifest
 from clearsight.data.names import PARTS, listed
-from clearsight.data.stratify import different_images, draw_subset, ranked, split_off
+from clearsight.data.stratify import different_images, draw_subset, grouped_folds, ranked, split_off
 from clearsight.errors import ConfigError, DataError
 from clearsight.progress import SILENT, Progress
 from clearsight.wording import counted
@@ -51,7 +51,8 @@ def split(images: ImageSet, config: DataConfig, progress: Progress = SILENT) -> 
 
     The training side is what the source puts into neither validation nor test.
 
-    - test: given, else `test` × all images, from the training side
+    - test: given, else `test` × all images, from the training side. With `folds` it is one of them,
+      and all images are on the training side, whatever part the source gives them
     - subset: so many of what is left of the training side
     - validation: given, else `validation` × the subset, or × the whole training side without one,
       so that 0.1 and 0.1 divide a flat folder 80/10/10
@@ -73,8 +74,10 @@ def split(images: ImageSet, config: DataConfig, progress: Progress = SILENT) -> 
     `ConfigError` where there would be neither validation nor test.
     """
     corrected, images = images, images.uncorrected()
+    if config.folds is not None:  # they are made of all images
+        images = replace(images, parts=np.full(len(images), "", images.parts.dtype))
     given = {part: bool((images.parts == part).any()) for part in PARTS}
-    make_test = not given["test"] and config.test > 0
+    make_test = not given["test"] and (config.test > 0 or config.folds is not None)
     make_validation = not given["validation"] and config.validation > 0
     making = make_test or make_validation
     near, near_told = _duplicates(images, config, make_test, making, progress)
@@ -102,7 +105,18 @@ def split(images: ImageSet, config: DataConfig, progress: Progress = SILENT) -> 
         )
     made = make_test + make_validation
     large = different_images(images, groups, train) > made
-    if make_test:
+    if config.folds is not None and config.fold is not None:
+        dealt = grouped_folds(images.labels[train], groups[train], config.folds)
+        if len(np.unique(dealt)) < config.folds:
+            raise ConfigError(
+                f"data.folds: found {config.folds}, but {images.name} has only "
+                f"{counted(len(np.unique(groups)), 'different image or group')}; lower it"
+            )
+        test, train = train[dealt == config.fold - 1], train[dealt != config.fold - 1]
+        sources["test"] = (
+            f"fold {config.fold} of {config.folds} of all {len(images):,} images, {how}"
+        )
+    elif make_test:
         total = round(config.test * len(images))
         test, train = split_off(images, groups, train, total, large, "test", reserve=made)
         sources["test"] = f"split off: {config.test:g} of all {len(images):,} images, {how}"
