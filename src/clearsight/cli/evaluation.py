@@ -1,11 +1,16 @@
-"""`clearsight evaluate`, and what it prints of corrupted images and of other data sets."""
+"""`clearsight evaluate`, and what it prints of corrupted images and of other data sets; `audit`."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from clearsight.cli.options import DataDir, Json, RunFolder
+from clearsight.cli import output
+from clearsight.cli.options import DataDir, Json, RunFolder, Strict, Truncated
 from clearsight.cli.output import show_evaluation, show_json, show_table, show_text
+from clearsight.cli.overrides import data_fields
 from clearsight.cli.terminal import TerminalProgress
 from clearsight.errors import UsageError
 from clearsight.files import read_json
@@ -120,3 +125,28 @@ def show_other_data(result: Result, *, as_json: bool) -> None:
         return
     show_text([*result.lines, ""])
     show_table(result.head, result.rows)
+
+
+def audit(
+    data: Annotated[str, Parameter(help="data set: a name or a path")],
+    /,
+    *,
+    data_dir: DataDir = None,
+    truncated: Truncated = False,
+    out: Annotated[Path | None, Parameter(help="folder for the figures")] = None,
+    strict: Strict = False,
+    as_json: Json = False,
+    overrides: Annotated[Mapping[str, str], Parameter(parse=False)] = MappingProxyType({}),
+) -> int:
+    """Check a data set: damaged files, duplicates, class balance, image sizes.
+
+    Damaged files are listed, and the exit code is 1 at the end. The fields of a recipe's `[data]`
+    are flags here as well (--data.label_column NAME); `train --help` lists them.
+    """
+    from clearsight.workflows.audit import audit
+
+    report = audit(
+        data, data_dir=data_dir, truncated=truncated, out=out, strict=strict,
+        settings=data_fields(overrides), progress=TerminalProgress(),
+    )  # fmt: skip
+    return output.show_audit(report, as_json=as_json)

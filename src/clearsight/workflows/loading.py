@@ -11,7 +11,8 @@ from clearsight.data.columns import ROLES
 from clearsight.data.images import Fit, ImageSet
 from clearsight.data.relabelling import read_corrections, relabel
 from clearsight.data.sources import load_images
-from clearsight.data.splits import Split, from_manifest
+from clearsight.data.splits import Split, from_manifest, with_weights
+from clearsight.data.table_source import images_folder
 from clearsight.data.tables import is_table
 from clearsight.errors import DataError
 from clearsight.files import read_json
@@ -70,7 +71,9 @@ def load_run(
     relabelled = str(run.relabelled) if config.data.relabelled else None
     corrected = replace(config.data, relabelled=relabelled)
     images = load_data(replace(config, data=corrected), progress=progress, images=images)
-    return LoadedRun(run=run, config=config, images=images, split=from_manifest(images, manifest))
+    split = from_manifest(images, manifest)
+    images = with_weights(images, split, manifest)
+    return LoadedRun(run=run, config=config, images=images, split=split)
 
 
 def load_run_images(
@@ -134,6 +137,12 @@ def load_data(
             on_corrupt=on_corrupt,
         )
     return images if corrections is None else relabel(images, corrections)
+
+
+def files_folder(config: DataConfig) -> Path:
+    """The folder that `ImageSet.files` are relative to, where the source has files."""
+    source = Path(config.source)
+    return images_folder(source, config.images) if is_table(config.source) else source
 
 
 def named_columns(config: DataConfig) -> dict[str, str]:
