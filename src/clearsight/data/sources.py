@@ -31,6 +31,7 @@ from clearsight.data.parquet import parquet_folder, parquet_source
 from clearsight.data.records import Source
 from clearsight.data.table_source import open_table, refuse_columns
 from clearsight.errors import DataError, DataNotFoundError
+from clearsight.notebook import shown
 from clearsight.progress import SILENT, Progress
 
 DEFAULT_SIZE = 32
@@ -38,7 +39,7 @@ OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/"
 
 
 def load_images(
-    source: str,
+    source: Path | str,
     *,
     size: int | None = None,
     up_to: int | None = None,
@@ -49,7 +50,7 @@ def load_images(
     columns: Mapping[str, str] | None = None,
     data_dir: str | Path | None = None,
     download: bool = True,
-    progress: Progress = SILENT,
+    progress: Progress | None = None,
     on_corrupt: OnCorrupt | None = None,
 ) -> ImageSet:
     """The images of `source`, fitted to `size` px (default 32), decoded once into the user's cache.
@@ -72,8 +73,9 @@ def load_images(
 
     Raises `DataNotFoundError` where there is no such data, `DataError` where it can't be used.
     """
+    progress = shown(progress)
     found = find_source(
-        source, images=images, columns=columns, data_dir=data_dir, download=download,
+        str(source), images=images, columns=columns, data_dir=data_dir, download=download,
         progress=progress,
     )  # fmt: skip
     if size is None:
