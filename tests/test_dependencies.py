@@ -15,6 +15,7 @@ THROUGH = {
     "huggingface-hub": "timm",
     "markupsafe": "jinja2",
     "mlflow": "mlflow-skinny",
+    "starlette": "fastapi",
 }
 
 

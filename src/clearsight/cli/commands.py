@@ -18,6 +18,7 @@ from clearsight.cli import (
     output,
     predictions,
     registry,
+    serving,
 )
 from clearsight.cli.inputs import image_names
 from clearsight.cli.options import (
@@ -54,6 +55,7 @@ app = App(
 app.command(registry.app)
 app.command(doubt.doubt)
 app.command(exporting.export)
+app.command(serving.serve)
 
 
 @app.command
