@@ -406,11 +406,12 @@ def test_a_corrected_image_becomes_training_data(predictor: Predictor, tmp_path:
             files = {"f": (name, png(k))}
             assert api.post(f"/v1/feedback?label={label}", files=files).status_code == 200
         api.post("/v1/feedback?label=4", files={"f": ("a.png", png(0))})
+        assert api.post("/v1/feedback?label=9", content=png(3)).status_code == 200
         problem(api.post("/v1/feedback?label=../x", content=png()), 422)
         problem(api.post("/v1/feedback?label=3", content=b"no image"), 422)
     assert {path.name for path in tmp_path.iterdir()} == {"kept"}
     images = load_images(str(folder / "labels.csv"))
-    assert sorted(images.classes[k] for k in images.labels) == ["4", "5", "7"]
+    assert sorted(images.classes[k] for k in images.labels) == ["4", "5", "7", "9"]
 
 
 def test_metrics_count_requests_by_known_paths_only(api: TestClient) -> None:

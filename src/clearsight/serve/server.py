@@ -2,16 +2,18 @@
 
 import logging
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 
 import uvicorn
 
 from clearsight.bundle.predict import Predictor
-from clearsight.errors import UsageError
+from clearsight.errors import UsageError, first_line
 from clearsight.serve.app import create_app
 from clearsight.serve.settings import Settings
 
+LARGEST_PORT = 65535
 IDLE = 15  # seconds that a connection may stay open without a request
 
 
@@ -29,19 +31,27 @@ def serve(
         access_log=False, server_header=False, date_header=False, ws="none", lifespan="on",
         timeout_keep_alive=IDLE, timeout_graceful_shutdown=int(settings.seconds) + 1,
     )  # fmt: skip
-    try:
-        sockets = [config.bind_socket()]
-    except SystemExit:  # uvicorn has logged why
-        raise UsageError(
-            f"serve: can't listen at {host}, port {port}; choose another --port"
-        ) from None
+    listening = _listening(host, port)
     name = f"[{host}]" if ":" in host else host
-    say(f"http://{name}:{sockets[0].getsockname()[1]}/")
+    say(f"http://{name}:{listening.getsockname()[1]}/")
     # uvicorn handles signals itself, and raises them again when all is done: then there is
     # nothing left to interrupt.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=sockets)
+            uvicorn.Server(config).run(sockets=[listening])
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= LARGEST_PORT:
+        raise UsageError(f"serve: found --port {port}, expected 0 to {LARGEST_PORT}")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise UsageError(
+            f"serve: can't listen at {host}, port {port} ({first_line(error)}); choose another "
+            "--port or --host"
+        ) from error

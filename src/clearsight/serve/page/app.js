@@ -76,6 +76,7 @@ async function take(files) {
   const total = rest.length;
   const failed = [];
   let done = 0;
+  $("status").textContent = `0 of ${total} …`;
   const work = async () => {
     for (let file; (file = rest.shift()); ) {
       try {
