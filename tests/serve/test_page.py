@@ -75,6 +75,8 @@ def test_the_page_says_what_the_bundle_says(
         assert one.locator("h2").inner_text() == prediction.label
         shares = one.locator("td.n").all_inner_texts()
         assert float(shares[0].split()[0]) == pytest.approx(100 * prediction.probability, abs=0.1)
+    order = cards.locator(".file").all_inner_texts()
+    assert order == list(files)[::-1]  # the newest first
     page.select_option("#sure", "0")
     for prediction in expected:
         sure = prediction.probability > promise["probability"]

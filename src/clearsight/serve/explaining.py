@@ -77,22 +77,18 @@ class Heatmaps:
 def drawn(image: np.ndarray, found: np.ndarray, form: Drawn) -> bytes:
     """A heatmap float32 [S, S], 0–1, as PNG of the image's size.
 
-    `overlay`: over the image in grey; `layer`: alone, transparent where there is no evidence.
+    `overlay`: over the image in grey; `layer`: alone, to be laid over the image.
     """
     from matplotlib import colormaps
 
     from clearsight.figures.heatmaps import CAM_COLOURS, overlaid
 
-    if form == "overlay":
-        colours = overlaid(image, found)
-    else:
-        colours = colormaps[CAM_COLOURS](found)
-        colours[..., 3] = found
-    return as_png((255 * colours).round().astype(np.uint8))
+    colours = overlaid(image, found) if form == "overlay" else colormaps[CAM_COLOURS](found)
+    return as_png((255 * colours[..., :3]).round().astype(np.uint8))
 
 
 def as_png(pixels: np.ndarray) -> bytes:
-    """uint8 [H, W, 3 or 4] as a PNG file."""
+    """uint8 [H, W, 3] as a PNG file."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()

@@ -72,26 +72,27 @@ async function answer(file) {
 }
 
 async function take(files) {
-  const rest = [...files];
-  const total = rest.length;
+  const pictures = [...files];
+  const found = []; // by the place of the file: its answer, or what was wrong
   const failed = [];
-  let done = 0;
-  $("status").textContent = `0 of ${total} …`;
+  let [asked, shown] = [0, 0];
+  const show = (one) => {
+    if (typeof one === "string") return failed.push(one);
+    answers.unshift(one);
+    $("answers").prepend(card(one));
+  };
   const work = async () => {
-    for (let file; (file = rest.shift()); ) {
-      try {
-        const one = await answer(file);
-        answers.unshift(one);
-        $("answers").prepend(card(one));
-      } catch (error) {
-        failed.push(`${file.name || "image"}: ${error.message.replace(`${file.name}: `, "")}`);
-      }
-      $("status").textContent = `${++done} of ${total} …`;
+    while (asked < pictures.length) {
+      const k = asked++;
+      const file = pictures[k];
+      $("status").textContent = `${k + 1} of ${pictures.length} …`;
+      found[k] = await answer(file).catch(({ message }) => `${file.name || "image"}: ${message.replace(`${file.name}: `, "")}`);
+      while (shown in found) show(found[shown++]); // in the order of the files
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
   $("controls").hidden = !answers.length;
-  $("status").textContent = failed.length ? failed.join("; ") : `${total} image${total === 1 ? "" : "s"} classified`;
+  $("status").textContent = failed.length ? failed.join("; ") : `${pictures.length} image${pictures.length === 1 ? "" : "s"} classified`;
 }
 
 // What is said of an answer under the promise that is chosen.
