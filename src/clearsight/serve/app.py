@@ -21,7 +21,7 @@ from clearsight.bundle.predict import Predictor, prediction
 from clearsight.data.formats import IMAGE_SUFFIXES
 from clearsight.errors import UsageError
 from clearsight.serve.explaining import BusyError, Form, as_png
-from clearsight.serve.guard import Guard
+from clearsight.serve.guard import Admission, Guard
 from clearsight.serve.keeping import MOST, KeptEnoughError, keep
 from clearsight.serve.metrics import MEDIA_TYPE, Counted
 from clearsight.serve.problems import ProblemError, overloaded, problem
@@ -75,7 +75,7 @@ def create_app(predictor: Predictor, settings: Settings) -> ASGIApp:
     _add_feedback(app, service)
     _add_page(app)
     paths = [str(getattr(route, "path", "")) for route in app.routes]
-    return Counted(Guard(app, settings), service.metrics, paths)
+    return Counted(Guard(Admission(app, settings.queue), settings), service.metrics, paths)
 
 
 def _add_errors(app: FastAPI) -> None:
@@ -123,7 +123,7 @@ def _add_model(app: FastAPI, service: Service) -> None:
     @app.get("/v1/methods")
     async def methods() -> dict[str, str]:
         """The methods of heatmaps: their titles by name. The first call loads torch."""
-        async with service.admitted():
+        async with service.in_time():
             return await service.heatmaps.methods()
 
     @app.get("/healthz")
@@ -157,7 +157,7 @@ def _add_answers(app: FastAPI, service: Service) -> None:
     ) -> Response:
         """Classify images; those that can't be used have an `error` in their place."""
         asked = service.asked(sure, coverage, familiar=familiar)
-        async with service.admitted():
+        async with service.in_time():
             found = []
             for each, answers in await service.answers(await service.seen(request)):
                 name = each.upload.name
@@ -178,7 +178,7 @@ def _add_answers(app: FastAPI, service: Service) -> None:
         """What the network gives to its head, for search, clustering and the like."""
         if bundle.features is None:
             raise ProblemError(404, "this bundle's graph gives no features; export its run anew")
-        async with service.admitted():
+        async with service.in_time():
             found = [
                 {"file": each.upload.name, "error": each.error}
                 if answers is None or answers.features is None
@@ -197,7 +197,7 @@ def _add_answers(app: FastAPI, service: Service) -> None:
         """Where the model looks for a class: a PNG over the image, as a layer, or a map in JSON."""
         if target is not None and target not in bundle.classes:
             raise ProblemError(422, f"class: found {target[:60]!r}, no class of this model")
-        async with service.admitted():
+        async with service.in_time():
             upload, pixels = await service.one(request)
             if target is None:
                 ((_, answers),) = await service.answers([Seen(upload, pixels, None)])
@@ -225,7 +225,7 @@ def _add_feedback(app: FastAPI, service: Service) -> None:
             raise ProblemError(404, "nothing is kept here; `clearsight serve --keep DIR` does")
         if label not in bundle.classes:
             raise ProblemError(422, f"label: found {label[:60]!r}, no class of this model")
-        async with service.admitted():
+        async with service.in_time():
             upload, _ = await service.one(request)
             suffix = Path(upload.name or "").suffix.lower()
             suffix = suffix if suffix in _SUFFIXES else ".img"

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from clearsight.serve.problems import ProblemError
+from clearsight.serve.problems import ProblemError, overloaded
 from clearsight.serve.settings import Settings
 
 POLICY = (
@@ -25,6 +25,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 _BEARER = "bearer "
+API = "/v1/"
 
 
 class Guard:
@@ -66,7 +67,7 @@ class Guard:
         if origin is not None and _netloc(origin) != host.lower():
             raise ProblemError(403, "Origin: pages of other sites may not use this service")
         token = self._settings.token
-        if token is not None and (path.startswith("/v1/") or path == "/metrics"):
+        if token is not None and (path.startswith(API) or path == "/metrics"):
             given = headers.get("authorization", "")
             borne = given[len(_BEARER) :].strip() if given.lower().startswith(_BEARER) else ""
             # On bytes, for text beyond ASCII can't be compared in constant time.
@@ -84,6 +85,31 @@ class Guard:
             return ip_address(name).is_loopback or not self._settings.loopback
         except ValueError:
             return False
+
+
+class Admission:
+    """ASGI middleware that refuses what is asked of `/v1/` while `most` such requests are at work.
+
+    It stands before the routes, for a refusal must cost less than an answer.
+    """
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app, self._most, self._at_work = app, most, 0
+        self._refusal = overloaded(
+            f"{most:,} requests are at work; try again in a second"
+        ).response()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(API):
+            await self._app(scope, receive, send)
+        elif self._at_work >= self._most:
+            await self._refusal(scope, receive, send)
+        else:
+            self._at_work += 1
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._at_work -= 1
 
 
 def _netloc(origin: str) -> str | None:

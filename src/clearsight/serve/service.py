@@ -35,7 +35,6 @@ class Service:
         self.bundle, self.settings, self.metrics = predictor.bundle, settings, Metrics()
         self.heatmaps = Heatmaps(self.bundle)
         self.ready = False
-        self._predictor, self._at_work = predictor, 0
         self._decoders = ThreadPoolExecutor(cores(), "decoder")
         self._batcher = Batcher(
             predictor.run, most=batch_size(self.bundle.size), room=settings.queue,
@@ -61,14 +60,8 @@ class Service:
             self.heatmaps.close()
 
     @asynccontextmanager
-    async def admitted(self) -> AsyncGenerator[None]:
-        """A place among the requests at work, for as long as a request may take.
-
-        Raises `ProblemError` where there is no place, and when the time is over.
-        """
-        if self._at_work >= self.settings.queue:
-            raise overloaded(f"{self._at_work:,} requests are at work; try again in a second")
-        self._at_work += 1
+    async def in_time(self) -> AsyncGenerator[None]:
+        """Lasts as long as a request may take. Raises `ProblemError` when that is over."""
         try:
             async with asyncio.timeout(self.settings.seconds):
                 yield
@@ -76,8 +69,6 @@ class Service:
             raise overloaded(
                 f"not done within {self.settings.seconds:g} seconds; try again, or with less"
             ) from error
-        finally:
-            self._at_work -= 1
 
     async def seen(self, request: Request) -> list[Seen]:
         """The images of a request. Raises `ProblemError` where the request or all are no use."""
