@@ -420,3 +420,30 @@ def test_metrics_count_requests_by_known_paths_only(api: TestClient) -> None:
     text = api.get("/metrics").text
     assert "made" not in text
     assert 'clearsight_requests_total{path="other",status="404"}' in text
+
+
+def test_damaged_bodies_never_cost_more_than_an_error(predictor: Predictor) -> None:
+    rng = np.random.default_rng(0)
+    image = Image.open(io.BytesIO(png()))
+    whole = []
+    for form in ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "AVIF"):
+        file = io.BytesIO()
+        image.save(file, form)
+        whole.append(file.getvalue())
+    head = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.png"\r\n\r\n'
+    whole.append(head + png() + b"\r\n" + head + b"no image\r\n--x--\r\n")
+    with client(predictor) as api:
+        for k in range(40 * len(whole)):
+            content = bytearray(whole[k % len(whole)])
+            for _ in range(rng.integers(1, 8)):
+                content[rng.integers(min(len(content), 300))] = rng.integers(256)
+            cut = int(rng.integers(len(content))) if k % 3 == 0 else len(content)
+            kinds = ("image/png", "multipart/form-data; boundary=x", "", "text/plain; charset=ü")
+            kind = kinds[1 if k % len(whole) == len(whole) - 1 else k % 4]
+            found = api.post(
+                "/v1/predict",
+                content=bytes(content[:cut]),
+                headers=[(b"Content-Type", kind.encode())],
+            )
+            assert found.status_code in (200, 400, 413, 422), (k, found.text)
+        assert ask(api, png())["label"]
