@@ -27,8 +27,11 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site(kept: Path) -> Generator[str]:
-    with served("--keep", str(kept)) as (_, address):
+def site(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    samples = tmp_path_factory.mktemp("samples")
+    (samples / "broken.png").write_bytes(b"no image")
+    (samples / "one & more.png").write_bytes(png(20))
+    with served("--keep", str(kept), "--samples", str(samples)) as (_, address):
         yield address
 
 
@@ -137,6 +140,15 @@ def test_a_wrong_answer_is_kept_by_keyboard(browser: Any, site: str, kept: Path)
     (row,) = read_cells(kept / "labels.csv")
     assert row["label"] == wanted
     assert (kept / row["file"]).read_bytes() == png(9)
+    assert told == []
+    page.context.close()
+
+
+def test_a_sample_is_tried_by_a_click(browser: Any, site: str) -> None:
+    page, told, _ = open_page(browser, site)
+    page.get_by_alt_text("try one & more.png").click()
+    page.locator("#answers .file", has_text="one & more.png").wait_for()
+    assert page.locator("#samples img").count() == 1
     assert told == []
     page.context.close()
 

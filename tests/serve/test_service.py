@@ -415,6 +415,20 @@ def test_a_corrected_image_becomes_training_data(predictor: Predictor, tmp_path:
     assert sorted(images.classes[k] for k in images.labels) == ["4", "5", "7", "9"]
 
 
+def test_samples_are_spread_over_a_folder(predictor: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "class").mkdir()
+    for k in range(50):
+        (tmp_path / "class" / f"{k:02}.png").write_bytes(png(k))
+    with client(predictor, samples=tmp_path) as api:
+        found = api.get("/v1/samples").json()
+        assert [each["file"] for each in found] == [f"class/{k:02}.png" for k in range(0, 48, 2)]
+        assert api.get("/v1/samples/1").content == png(2)
+        for wrong, status in (("24", 404), ("-1", 404), ("..%2F..", 404), ("x", 422)):
+            problem(api.get(f"/v1/samples/{wrong}"), status)
+    with client(predictor) as api:
+        assert api.get("/v1/samples").json() == []
+
+
 def test_metrics_count_requests_by_known_paths_only(api: TestClient) -> None:
     api.get("/some/made/up/path")
     text = api.get("/metrics").text

@@ -35,6 +35,9 @@ def serve(
     keep: Annotated[
         Path | None, Parameter(help="folder for images whose label a visitor corrects")
     ] = None,
+    samples: Annotated[
+        Path | None, Parameter(help="folder of images that the page offers to try")
+    ] = None,
     openapi: Annotated[
         bool, Parameter(help="serve the API's description at /openapi.json", show_default=False)
     ] = False,
@@ -55,16 +58,20 @@ def serve(
             f"serve: {', '.join(missing)} not installed; pip install 'clearsight[serve]'"
         )
     from clearsight.serve import settings as allowed
+    from clearsight.serve.samples import check_samples
 
     token = allowed.read_token(token_file)
     allowed.check_bind(host, token, without_token=without_token)
     settings = allowed.Settings(
         body=max_bytes, megapixels=max_megapixels, images=max_images, seconds=max_seconds,
         queue=queue, token=token, loopback=allowed.is_loopback(host),
-        hosts=tuple(each.lower() for each in name), keep=keep, openapi=openapi,
+        hosts=tuple(each.lower() for each in name), keep=keep, samples=samples,
+        openapi=openapi,
     )  # fmt: skip
     if keep is not None:
         allowed.check_keep(keep)
+    if samples is not None:
+        check_samples(samples)
     from clearsight.bundle.predict import load
     from clearsight.serve.server import serve
 

@@ -1,8 +1,8 @@
 """The routes of the service."""
 
-import base64
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,11 +20,13 @@ from clearsight.bundle.format import CARD
 from clearsight.bundle.predict import Predictor, prediction
 from clearsight.data.formats import IMAGE_SUFFIXES
 from clearsight.errors import UsageError
-from clearsight.serve.explaining import BusyError, Form, as_png
+from clearsight.serve.explaining import BusyError, Form
 from clearsight.serve.guard import Admission, Guard
 from clearsight.serve.keeping import MOST, KeptEnoughError, keep
 from clearsight.serve.metrics import MEDIA_TYPE, Counted
 from clearsight.serve.problems import ProblemError, overloaded, problem
+from clearsight.serve.samples import Sample, find_samples
+from clearsight.serve.samples import picture as picture_of
 from clearsight.serve.service import Seen, Service
 from clearsight.serve.settings import Settings
 
@@ -73,6 +75,7 @@ def create_app(predictor: Predictor, settings: Settings) -> ASGIApp:
     _add_model(app, service)
     _add_answers(app, service)
     _add_feedback(app, service)
+    _add_samples(app, service)
     _add_page(app)
     paths = [str(getattr(route, "path", "")) for route in app.routes]
     return Counted(Guard(Admission(app, settings.queue), settings), service.metrics, paths)
@@ -168,8 +171,7 @@ def _add_answers(app: FastAPI, service: Service) -> None:
                 row = answers.probabilities
                 said = prediction(name, row, unlike, bundle.classes, asked).to_dict()
                 if picture:
-                    encoded = base64.b64encode(as_png(each.pixels)).decode()
-                    said["picture"] = f"data:image/png;base64,{encoded}"
+                    said["picture"] = picture_of(each.pixels)
                 found.append(said)
         return JSONResponse({"predictions": found})
 
@@ -234,6 +236,30 @@ def _add_feedback(app: FastAPI, service: Service) -> None:
             except KeptEnoughError:
                 raise ProblemError(409, f"{MOST:,} images are kept already") from None
         return {"file": kept}
+
+
+def _add_samples(app: FastAPI, service: Service) -> None:
+    settings = service.settings
+
+    @cache
+    def samples() -> list[Sample]:
+        if settings.samples is None:
+            return []
+        return find_samples(settings.samples, service.bundle, settings.megapixels)
+
+    @app.get("/v1/samples")
+    async def list_samples() -> list[dict[str, str]]:
+        """Images to try: their names, and how the model sees them."""
+        found = await run_in_threadpool(samples)
+        return [{"file": each.name, "picture": each.picture} for each in found]
+
+    @app.get("/v1/samples/{number}", response_class=Response)
+    async def sample(number: int) -> Response:
+        """The file of a sample, by its place in the list."""
+        found = await run_in_threadpool(samples)
+        if not 0 <= number < len(found) or not found[number].path.is_file():
+            raise ProblemError(404, f"sample: found {number}, of {len(found):,}")
+        return FileResponse(found[number].path, media_type="application/octet-stream")
 
 
 def _add_page(app: FastAPI) -> None:

@@ -23,6 +23,7 @@ class Settings:
     - `token`: what requests to the API must bear; None: nothing
     - `loopback`: whether only this machine is listened to; `hosts`: further names of the service
     - `keep`: folder for images whose label was corrected; None: nothing is kept
+    - `samples`: folder of images that the page offers; None: it offers none
     - `openapi`: whether the API's description is served
     """
 
@@ -35,6 +36,7 @@ class Settings:
     loopback: bool = True
     hosts: tuple[str, ...] = ()
     keep: Path | None = None
+    samples: Path | None = None
     openapi: bool = False
 
     def __post_init__(self) -> None:

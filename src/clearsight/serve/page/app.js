@@ -54,8 +54,32 @@ async function start() {
     $("sure-label").hidden = false;
   }
   $("files").disabled = false;
+  offer().catch(() => {}); // the page is of use without them
   const devices = await navigator.mediaDevices?.enumerateDevices().catch(() => []);
   $("camera").hidden = !devices?.some((device) => device.kind === "videoinput");
+}
+
+// Images that the service offers, each a button.
+async function offer() {
+  const samples = await (await ask("v1/samples")).json();
+  $("samples").replaceChildren(
+    ...samples.map(({ file, picture }, k) => {
+      const button = Object.assign(element("button", ""), { type: "button" });
+      button.append(Object.assign(new Image(), { src: picture, alt: `try ${file}` }));
+      button.addEventListener("click", async () => {
+        try {
+          const content = await (await ask(`v1/samples/${k}`)).blob();
+          await take([new File([content], file)]);
+        } catch (error) {
+          $("status").textContent = `${file}: ${error.message}`;
+        }
+      });
+      const item = document.createElement("li");
+      item.append(button);
+      return item;
+    }),
+  );
+  $("samples").hidden = !samples.length;
 }
 
 function form(file) {
