@@ -58,7 +58,7 @@ def run(folder: Path, given: argparse.Namespace) -> dict[str, float]:
     tracker.Tracked._work = timed("thread", time.thread_time, tracker.Tracked._work)
     tracker.Tracked.finish = timed("wait", time.perf_counter, tracker.Tracked.finish)
     started = time.perf_counter()
-    train(config, out=folder / f"s{given.seed}", images=images)
+    train(config, out=folder / f"s{given.seed}", data=images)
     return {"seconds": time.perf_counter() - started, **spent}
 
 

@@ -261,8 +261,8 @@ def main() -> None:
             training=replace(recipe.training, budget=given.budget),
             evaluation=replace(recipe.evaluation, target=None),
         )
-        train(recipe, out=given.held_out, images=known)
-    run = fitted(load_run(given.held_out, images=known))
+        train(recipe, out=given.held_out, data=known)
+    run = fitted(load_run(given.held_out, data=known))
     unknown = of_unknown_classes(whole, n)
     choice[f"{given.held_out.name}, held-out classes"] = judged(run, run.validation, unknown)
     mean = {

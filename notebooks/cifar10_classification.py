@@ -51,26 +51,18 @@ if importlib.util.find_spec("clearsight") is None:
     )
 
 # %%
-import csv
-import json
 import os
 import warnings
 
-from IPython.display import Image, display
+from IPython.display import display
 
 import clearsight
 
 warnings.filterwarnings("ignore", message="IProgress not found")  # no widgets are used
 
 SMALL = os.environ.get("BUDGET") == "small"  # for testing this notebook
-RUN = clearsight.Run(Path("runs/notebook-small" if SMALL else "runs/notebook"))
+RUN = Path("runs/notebook-small" if SMALL else "runs/notebook")
 PREVIEW = Path("runs/notebook-preview")  # figures drawn before the run
-
-
-def show(folder: Path, *names: str) -> None:
-    for name in names:
-        display(Image(folder / f"{name}.png", width=760))
-
 
 # %% [markdown]
 # ## 2. Data
@@ -84,7 +76,7 @@ if SMALL:
     changes |= {"data.subset": 600, "model.size": 64, "phases.1.epochs": 1}
 config = clearsight.load_recipe("transfer", changes)
 images = clearsight.load_images("cifar10")
-print(f"{len(images.labels):,} images of {images.size} px: {', '.join(images.classes)}")
+images
 
 # %% [markdown]
 # ## 3. Split and audit
@@ -94,9 +86,7 @@ print(f"{len(images.labels):,} images of {images.size} px: {', '.join(images.cla
 
 # %%
 parts = clearsight.split(images, config.data)
-print(
-    f"{len(parts.train):,} training, {len(parts.validation):,} validation, {len(parts.test):,} test"
-)
+parts
 
 # %% [markdown]
 # An audit of the whole data set reports what would spoil an evaluation: images that appear in two
@@ -104,8 +94,7 @@ print(
 
 # %%
 report = clearsight.audit("cifar10", out=PREVIEW)
-print("\n".join(report.lines()))
-show(PREVIEW, "sample_images", "class_distribution")
+display(report, report.figures)
 
 # %% [markdown]
 # ## 4. Augmentation
@@ -115,7 +104,6 @@ show(PREVIEW, "sample_images", "class_distribution")
 
 # %%
 clearsight.draw_augmentation(PREVIEW, config, images, parts)
-show(PREVIEW, "augmentation_examples")
 
 # %% [markdown]
 # ## 5. Model and preprocessing
@@ -131,31 +119,24 @@ print(config.model)
 # to train and names the cause:
 
 # %%
-mistake = clearsight.load_recipe("transfer", changes | {"model.preprocess": "double-scaled"})
+mistake = changes | {"model.preprocess": "double-scaled"}
 try:
-    clearsight.train(mistake, out="runs/notebook-mistake")
+    clearsight.train("transfer", data=images, overrides=mistake, out="runs/notebook-mistake")
 except clearsight.ClearsightError as error:
     print(error)
 
 # %% [markdown]
 # ## 6. Phase 1: train the head
 #
-# One call trains both phases. A finished run is not trained again, and an interrupted one resumes
-# after its last complete epoch.
+# One call trains both phases. A cell that is stopped leaves a run that `resume` continues after its
+# last complete epoch; a finished run is left as it is.
 
 # %%
-if not RUN.recipe.is_file():
-    clearsight.train(config, out=RUN.path)
-elif not RUN.evaluation.is_file():
-    clearsight.resume(RUN.path)
-evaluation = json.loads(RUN.evaluation.read_text())
-for row in evaluation["phases"]:
-    print(
-        f"phase {row['name']}: epochs {row['epochs']}, {row['seconds']:.1f} s, "
-        f"{row['trainable']:,} of {row['trainable'] + row['frozen']:,} parameters trained, "
-        f"validation accuracy {row['val_accuracy']:.1%}"
-    )
-show(RUN.figures, "phase1_training_curves")
+if RUN.exists():
+    run = clearsight.resume(RUN, data=images)
+else:
+    run = clearsight.train(config, data=images, out=RUN)
+run.figure("phase1_training_curves")
 
 # %% [markdown]
 # ## 7. Phase 2: fine-tune the backbone
@@ -164,14 +145,7 @@ show(RUN.figures, "phase1_training_curves")
 # keep their ImageNet statistics.
 
 # %%
-show(RUN.figures, "phase2_training_curves")
-print(f"{'epoch':>5} {'train loss':>10} {'val loss':>8} {'val accuracy':>12}")
-with RUN.history.open() as file:
-    for row in csv.DictReader(file):
-        print(
-            f"{row['epoch']:>5} {float(row['train_loss']):>10.4f} {float(row['val_loss']):>8.4f} "
-            f"{float(row['val_accuracy']):>12.2%}"
-        )
+run.figure("phase2_training_curves")
 
 # %% [markdown]
 # ## 8. Evaluation
@@ -179,14 +153,7 @@ with RUN.history.open() as file:
 # An accuracy is reported with its 95 % interval and the number of test images.
 
 # %%
-accuracy = evaluation["accuracy"]
-print(
-    f"test accuracy {accuracy['value']:.2%}, 95 % interval {accuracy['low']:.2%} to "
-    f"{accuracy['high']:.2%}, n = {evaluation['n']:,}"
-)
-for pair in evaluation["pairs"][:3]:
-    print(f"{pair['true']} taken for {pair['predicted']}: {pair['count']} times")
-show(RUN.figures, "confusion_matrix")
+display(run, run.figure("confusion_matrix"))
 
 # %% [markdown]
 # ## 9. Where the model looks
@@ -195,7 +162,7 @@ show(RUN.figures, "confusion_matrix")
 # the most frequent confusions. Each figure says whether its maps passed their test.
 
 # %%
-show(RUN.figures, "heatmap_samples", "heatmap_confusions")
+run.figure("heatmap_samples", "heatmap_confusions")
 
 # %% [markdown]
 # ## 10. Export and predict
@@ -204,11 +171,9 @@ show(RUN.figures, "heatmap_samples", "heatmap_confusions")
 # and a model card. Predicting with it does not need PyTorch.
 
 # %%
-bundle = RUN.bundle if RUN.bundle.is_dir() else clearsight.export(RUN)
-predictor = clearsight.load(bundle)
-for prediction in predictor.predict(list(images.images[parts.test[:4]])):
-    print(f"{prediction.label:<12} {prediction.probability:.1%}")
-print("were:", ", ".join(images.classes[k] for k in images.labels[parts.test[:4]]))
+model = clearsight.load(run.bundle if run.bundle.is_dir() else clearsight.export(run, data=images))
+display(model, model.predict(images.images[parts.test[:4]]))
+print("they are:", ", ".join(images.classes[k] for k in images.labels[parts.test[:4]]))
 
 # %% [markdown]
 # [Why 49 %](../docs/why-49-percent.md) explains what the course project concluded from its 48.9 %,

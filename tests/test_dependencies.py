@@ -18,6 +18,9 @@ THROUGH = {
     "starlette": "fastapi",
 }
 
+# Imported only in the kernel of a notebook, which is made of it.
+THERE = {"IPython"}
+
 
 def name_of(requirement: str) -> str:
     return re.split(r"[\s<>=!~\[;]", requirement)[0].lower().replace("_", "-")
@@ -45,7 +48,7 @@ def test_every_import_is_declared() -> None:
     homes = packages_distributions()
     missing = {}
     for module, file in imported().items():
-        if module in sys.stdlib_module_names or module == "clearsight":
+        if module in sys.stdlib_module_names or module == "clearsight" or module in THERE:
             continue
         names = {name_of(each) for each in homes[module]}
         if not {THROUGH.get(name, name) for name in names} & declared:

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clearsight.cli.output import evaluation_lines
 from clearsight.config.schema import Config
 from clearsight.errors import ClearsightError, FileError, first_line, shown
 from clearsight.evaluation.metrics import evaluate_probabilities
 from clearsight.evaluation.probabilities import before_and_after, judge_probabilities
 from clearsight.evaluation.report import write_report
+from clearsight.evaluation.summary import evaluation_lines
 from clearsight.files import Record, read_csv, read_json, read_text, write_csv, write_json
 from clearsight.formats import SCHEMAS
 from clearsight.ledger import list_runs

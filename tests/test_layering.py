@@ -17,7 +17,7 @@ DESIGN = ROOT / "docs" / "design.md"
 # A module imports from its own line or from lines above it.
 LAYERS = [
     {"errors"},
-    {"progress", "formats", "files", "wording"},
+    {"progress", "formats", "files", "wording", "notebook"},
     {"config"},
     {"runtime", "runs"},
     {"data", "models"},
@@ -26,6 +26,7 @@ LAYERS = [
     {"bundle"},
     {"ledger", "serve"},
     {"workflows"},
+    {"estimator"},
     {"cli", "__main__"},
 ]
 FORBIDDEN = {

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 def test_public_names_are_sorted_and_all_there() -> None:
     assert clearsight.__all__ == sorted(clearsight.__all__)
-    assert set(clearsight.__all__) <= set(dir(clearsight))
+    assert dir(clearsight) == clearsight.__all__
     for name in clearsight.__all__:
         assert getattr(clearsight, name) is not None
 

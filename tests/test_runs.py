@@ -33,6 +33,24 @@ def test_what_is_no_run_is_named(tmp_path: Path) -> None:
         open_run(tmp_path)
 
 
+def test_figures_are_had_by_name(tmp_path: Path) -> None:
+    run = create_run(tmp_path / "run", Config(), {})
+    with pytest.raises(RunError, match="it has no figure 'x'; it has none"):
+        run.figure("x")
+    run.figures.mkdir()
+    for name in ("a", "b"):
+        (run.figures / f"{name}.png").write_bytes(b"")
+    assert run.figure("b", "a") == [run.figures / "b.png", run.figures / "a.png"]
+    with pytest.raises(RunError, match="it has no figure 'x'; it has a, b"):
+        run.figure("a", "x")
+
+
+def test_a_run_that_was_not_measured_says_how_to_finish_it(tmp_path: Path) -> None:
+    run = create_run(tmp_path / "run", Config(), {})
+    assert repr(run) == f"Run('{run.path}')"
+    assert "not finished; clearsight.resume(" in run._repr_html_()
+
+
 def test_a_path_that_cant_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match=r"can't be written \(Not a directory\)"):

@@ -7,11 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clearsight.bundle.hub import pull, push
     from clearsight.bundle.predict import load
     from clearsight.config.recipes import load_recipe
+    from clearsight.data.memory import from_arrays
     from clearsight.data.sources import load_images
     from clearsight.data.splits import split
     from clearsight.errors import ClearsightError
+    from clearsight.estimator import ClearsightClassifier
     from clearsight.evaluation.compare import compare_runs as compare
     from clearsight.figures.run import draw_augmentation
     from clearsight.runs import Run
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "ClearsightClassifier",
     "ClearsightError",
     "Run",
     "__version__",
@@ -39,9 +43,12 @@ __all__ = [
     "evaluate_corruptions",
     "explain",
     "export",
+    "from_arrays",
     "load",
     "load_images",
     "load_recipe",
+    "pull",
+    "push",
     "resume",
     "similar",
     "split",
@@ -49,6 +56,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ClearsightClassifier": "clearsight.estimator:ClearsightClassifier",
     "ClearsightError": "clearsight.errors:ClearsightError",
     "Run": "clearsight.runs:Run",
     "audit": "clearsight.workflows.audit:audit",
@@ -60,9 +68,12 @@ _HOMES = {
     "evaluate_corruptions": "clearsight.workflows.robustness:evaluate_corruptions",
     "explain": "clearsight.workflows.explain:explain",
     "export": "clearsight.workflows.export:export",
+    "from_arrays": "clearsight.data.memory:from_arrays",
     "load": "clearsight.bundle.predict:load",
     "load_images": "clearsight.data.sources:load_images",
     "load_recipe": "clearsight.config.recipes:load_recipe",
+    "pull": "clearsight.bundle.hub:pull",
+    "push": "clearsight.bundle.hub:push",
     "resume": "clearsight.workflows.train:resume",
     "similar": "clearsight.workflows.embed:similar",
     "split": "clearsight.data.splits:split",

@@ -10,6 +10,7 @@
     ├── RunError               a run folder: exists, is missing, is no run
     ├── TrainingError          training can't go on (NaN, nothing to train)
     ├── BundleError            a bundle: damaged, of another format, disagreeing with its model
+    ├── HubError               the model hub: away, refuses access, holds no such bundle
     └── RegistryError          a registered model: not there, or not better than what it should beat
 
 Each message is one sentence that names the file or field, what was found, and what to do.
@@ -62,6 +63,10 @@ class TrainingError(ClearsightError):
 
 class BundleError(ClearsightError):
     """A bundle is damaged, of another format version, or disagrees with its model."""
+
+
+class HubError(ClearsightError):
+    """The model hub can't be reached, refuses access, or holds no such bundle."""
 
 
 class RegistryError(ClearsightError):

@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
+from clearsight.wording import clock
+
+EPOCH_HEAD = ("phase", "epoch", "loss", "acc", "val loss", "val acc", "lr", "img/s", "left")
 Advance = Callable[[float], None]
 EpochRow = Mapping[str, Any]
 
@@ -32,6 +35,22 @@ class Progress(Protocol):
         the phase).
         """
         ...
+
+
+def epoch_cells(row: EpochRow) -> tuple[str, ...]:
+    """The figures of an epoch as text, one for each column of `EPOCH_HEAD`."""
+    loss, accuracy = row.get("val_loss"), row.get("val_accuracy")
+    return (
+        row["phase"],
+        f"{row['epoch']}/{row['epochs']}" if row["epochs"] else f"{row['epoch']}",
+        f"{row['train_loss']:.4f}",
+        f"{row['train_accuracy']:.2%}",
+        "–" if loss is None else f"{loss:.4f}",
+        "–" if accuracy is None else f"{accuracy:.2%}",
+        f"{row['lr']:.2e}",
+        f"{row['images_per_second']:,.0f}",
+        clock(row["seconds_left"]),
+    )
 
 
 class Silent:

@@ -1,6 +1,7 @@
 """The run folder: where everything that a run did lies."""
 
 import itertools
+import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from clearsight.files import (
     is_locked,
     locked,
     missing_parents,
+    read_json,
     readable_os_errors,
     recover,
     remove_empty,
@@ -22,9 +24,13 @@ from clearsight.files import (
     write_json,
     write_text,
 )
+from clearsight.notebook import Figures, picture, table
+from clearsight.wording import duration, interval, percent
+
+_PHASE_HEAD = ["phase", "epochs", "time", "parameters trained", "validation accuracy"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A run folder. The properties name its files; docs/design.md says what is in them."""
 
@@ -156,9 +162,54 @@ class Run:
         """Which run of a tracker this one is, and whether it was finished there."""
         return self.path / "tracking.json"
 
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        rows, phases = [["folder", str(self.path)]], []
+        if self.evaluation.is_file():
+            measured = read_json(self.evaluation)
+            accuracy, tta = measured["accuracy"], measured["tta"]
+            rows += [
+                [f"{measured['split']} accuracy", percent(accuracy["value"])],
+                ["95 % interval", interval(accuracy)],
+                ["images", f"{measured['n']:,}"],
+                ["test-time augmentation", tta],
+                ["target", percent(measured["target"])],
+                ["report", str(self.report)],
+            ]
+            phases = [_phase_cells(phase) for phase in measured["phases"]]
+        else:
+            rows.append(["state", f"not finished; clearsight.resume({str(self.path)!r}) does"])
+        curves = sorted(self.figures.glob("*training_curves.png"))
+        html = table([], rows) + (table(_PHASE_HEAD, phases) if phases else "")
+        return html + "".join(picture(path.read_bytes()) for path in curves)
+
+    def figure(self, *names: str) -> Figures:
+        """The pictures of these names, without `.png`, for a notebook to show.
+
+        Raises `RunError` for one that the run does not have.
+        """
+        there = {path.stem: path for path in sorted(self.figures.glob("*.png"))}
+        for name in names:
+            if name not in there:
+                raise RunError(
+                    f"run {self.path}: it has no figure {name!r}; "
+                    f"it has {', '.join(there) or 'none'}"
+                )
+        return Figures(there[name] for name in names)
+
     def config(self) -> Config:
         """The resolved recipe this run was started with."""
         return load_recipe(self.recipe)
+
+
+def _phase_cells(phase: Mapping[str, Any]) -> list[str]:
+    trained, total = phase["trainable"], phase["trainable"] + phase["frozen"]
+    return [
+        phase["name"], f"{phase['epochs']:,}", duration(phase["seconds"]),
+        f"{trained:,} of {total:,}", percent(phase["val_accuracy"]),
+    ]  # fmt: skip
 
 
 def create_run(path: Path, config: Config, environment: Mapping[str, Any]) -> Run:
@@ -234,7 +285,7 @@ def tidy(run: Run) -> None:
             sweep(folder, idle=0)
 
 
-def open_run(path: Path | str) -> Run:
+def open_run(path: os.PathLike[str] | str) -> Run:
     """An existing run folder. Raises `RunError` where `path` is none."""
     run = Run(Path(path))
     if not run.recipe.is_file():

@@ -1,9 +1,17 @@
 """Numbers as screen, report and messages word them."""
 
+import re
+from collections.abc import Mapping, Sequence
+
 
 def percent(fraction: float | None, digits: int = 2) -> str:
     """`94.06 %`, or a dash where there is none."""
     return "–" if fraction is None else f"{100 * fraction:.{digits}f} %"
+
+
+def interval(accuracy: Mapping[str, float] | None) -> str:
+    """`93.58–94.51 %`, or a dash where there is none."""
+    return "–" if not accuracy else f"{100 * accuracy['low']:.2f}–{percent(accuracy['high'])}"
 
 
 def counted(number: int, thing: str) -> str:
@@ -27,3 +35,12 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(max(0.0, seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def are_numbers(cells: Sequence[str]) -> bool:
+    """Whether a column is of numbers, or of two with a dash or "to" between, and of dashes."""
+    number = r"[+−-]?\d[\d,.:]*(e[+-]\d+)?"
+    some = [cell for cell in cells if cell != "–"]
+    return bool(some) and all(
+        re.fullmatch(rf"{number}((–| to ){number})?( ?%| MiB)?", cell) for cell in some
+    )

@@ -280,18 +280,18 @@ def run_on(images: ImageSet, out: Path, *, validation: float, epochs: int) -> Ru
         "training": {"batch": 16, "precision": "fp32"},
         "phases": [{"epochs": epochs, "lr": 0.05}],
     }
-    return train(parse(Config, table), out=out, images=images)
+    return train(parse(Config, table), out=out, data=images)
 
 
 def test_a_run_is_calibrated_on_training_images_and_judged_on_validation(tmp_path: Path) -> None:
     images, screen = image_set(120), Recorder()
     run = run_on(images, tmp_path / "run", validation=0.2, epochs=3)
     ids = {name: part["ids"] for name, part in read_json(run.split)["parts"].items()}
-    using = _for_int8(load_run(run, images=images))
+    using = _for_int8(load_run(run, data=images))
     for part, pixels in (("train", using.calibration), ("validation", using.validation)):
         assert [each.decode() for each in content_ids(pixels).tolist()] == ids[part]
 
-    bundle = read_bundle(export_run(run, int8=True, images=images, progress=screen))
+    bundle = read_bundle(export_run(run, int8=True, data=images, progress=screen))
     assert bundle.int8 is not None
     assert (bundle.int8["n"], bundle.int8["calibration"]) == (
         len(ids["validation"]),
@@ -306,5 +306,5 @@ def test_a_run_without_validation_part_is_refused_int8(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match="colours: the split has no validation images to judge int8"
     ):
-        export_run(run, int8=True, images=images)
+        export_run(run, int8=True, data=images)
     assert not run.bundle.exists()

@@ -66,8 +66,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "phases": [{"epochs": 8, "lr": 0.05}],
     }
     folder = tmp_path_factory.mktemp("familiar") / "run"
-    run = train(parse(Config, config), out=folder, images=bands())
-    export(run, images=bands())
+    run = train(parse(Config, config), out=folder, data=bands())
+    export(run, data=bands())
     return run
 
 
@@ -79,7 +79,7 @@ def mixed() -> np.ndarray:
 
 
 def test_the_threshold_lets_99_of_100_validation_images_pass(run: Run) -> None:
-    each, content = load_run(run, images=bands()), read_json(run.calibration)
+    each, content = load_run(run, data=bands()), read_json(run.calibration)
     pixels = each.images.images[each.split.validation]
     with torch.inference_mode():
         scores = -load_classifier(run.weights)(torch.from_numpy(pixels)).amax(1).numpy()

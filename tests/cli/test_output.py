@@ -8,6 +8,7 @@ import pytest
 from clearsight.bundle.predict import Failure, Prediction
 from clearsight.cli import output
 from clearsight.cli.predictions import show_predictions
+from clearsight.evaluation.summary import evaluation_lines
 from clearsight.files import write_json
 from clearsight.runs import Run
 
@@ -28,7 +29,7 @@ PREDICTIONS = [
 
 
 def test_an_evaluation_says_accuracy_with_interval_n_and_views() -> None:
-    first, plain, target, _, phase, pairs = output.evaluation_lines(EVALUATION)
+    first, plain, target, _, phase, pairs = evaluation_lines(EVALUATION)
     assert first == (
         "test accuracy 94.06 % (95 % interval 93.58–94.51 %, n = 10,000, "
         "test-time augmentation flip)"

@@ -45,6 +45,18 @@ def test_reads_the_layout_of_train_and_test_arrays(tmp_path: Path) -> None:
     assert records.parts.tolist() == ["train"] * 4 + ["test"]
 
 
+def test_reads_medmnist_as_published(tmp_path: Path) -> None:
+    records = read(
+        tmp_path,
+        train_images=GREY, train_labels=np.array([[0], [1], [0], [1]], np.uint8),
+        val_images=GREY[:1], val_labels=np.array([[1]], np.uint8),
+        test_images=GREY[2:], test_labels=np.array([[0], [1]], np.uint8),
+    )  # fmt: skip
+    assert records.parts.tolist() == ["train"] * 4 + ["validation"] + ["test"] * 2
+    assert records.labels.tolist() == [0, 1, 0, 1, 1, 0, 1]
+    assert np.array_equal(stacked(records), np.concatenate([GREY, GREY[:1], GREY[2:]]))
+
+
 def test_text_labels_name_the_classes(tmp_path: Path) -> None:
     records = read(tmp_path, images=GREY, labels=["fox", "cat", "cat", "fox"])
     assert records.classes == ("cat", "fox")
@@ -78,6 +90,10 @@ def test_text_labels_name_the_classes(tmp_path: Path) -> None:
         ({"x_train": GREY, "y_train": [0, 1, 0, 1], "x_test": GREY}, "found x_test without y_test"),
         ({"x_train": GREY, "y_train": [0, 1, 0, 1], "x_test": GREY, "y_test": list("abab")},
          "some labels are whole numbers and some are class names"),
+        ({"train_images": GREY, "train_labels": np.zeros((4, 14), np.uint8)},
+         "train_labels: found 14 labels an image, expected one"),
+        ({"train_images": GREY}, "found train_images without train_labels"),
+        ({"train_images": GREY[None], "train_labels": [[0]]}, "train_images: found uint8 of shape"),
         ({"pixels": GREY}, "found the arrays pixels, expected images and labels, or x_train"),
     ],
 )  # fmt: skip

@@ -485,3 +485,11 @@ def test_a_pipe_among_the_files_is_no_such_file() -> None:
     os.mkfifo("photos/pipe")
     images = load(csv("file,label\na.png,cat\nb.png,dog\npipe,dog\n"))
     assert "left out (no such file): 1 row: pipe (line 4)" in images.notes
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+def test_a_pipe_in_place_of_the_table_is_refused_and_not_waited_for(suffix: str) -> None:
+    os.mkfifo(f"photos/labels.{suffix}")
+    with pytest.raises(DataError, match=rf"photos/labels\.{suffix}: is (a named pipe|no regular)"):
+        load(f"photos/labels.{suffix}")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clearsight.cli.output import evaluation_lines
+from clearsight.evaluation.summary import evaluation_lines
 from clearsight.evaluation.verdict import target_verdict
 
 

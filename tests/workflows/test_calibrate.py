@@ -46,7 +46,7 @@ def trained(folder: Path, **tables: Any) -> Run:
         "phases": [{"epochs": 2, "lr": 0.05}],
         "evaluation": {"tta": "flip"},
     }
-    return train(parse(Config, table | tables), out=folder / "run", images=bands())
+    return train(parse(Config, table | tables), out=folder / "run", data=bands())
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_the_temperature_is_fitted_on_the_validation_part_and_kept_in_the_checkpoint(
     run: Run,
 ) -> None:
-    each, content = load_run(run, images=bands()), read_json(run.calibration)
+    each, content = load_run(run, data=bands()), read_json(run.calibration)
     model, indices = load_classifier(run.weights), each.split.validation
     pixels, labels = each.images.images[indices], each.images.labels[indices]
     averaged, plain = predict_logits(model, pixels, tta="flip")
@@ -72,10 +72,10 @@ def test_the_temperature_is_fitted_on_the_validation_part_and_kept_in_the_checkp
 
 
 def test_every_way_to_a_probability_gives_the_calibrated_one(run: Run, tmp_path: Path) -> None:
-    each = load_run(run, images=bands())
+    each = load_run(run, data=bands())
     _, indices = each.measured()
     pixels, model = each.images.images[indices], load_classifier(run.weights)
-    bundle = export(run, out=tmp_path / "bundle", images=each.images)
+    bundle = export(run, out=tmp_path / "bundle", data=each.images)
     with torch.inference_mode():
         logits = model(torch.from_numpy(pixels))
         expected = (logits / model.temperature).softmax(1).numpy()
@@ -92,7 +92,7 @@ def test_every_way_to_a_probability_gives_the_calibrated_one(run: Run, tmp_path:
 def test_the_bundle_and_its_graph_keep_what_was_fitted(run: Run, tmp_path: Path) -> None:
     import onnxruntime
 
-    bundle = read_bundle(export(run, out=tmp_path / "bundle", images=bands()))
+    bundle = read_bundle(export(run, out=tmp_path / "bundle", data=bands()))
     content = read_json(run.calibration)
     del content["tta"]  # a bundle predicts by one view
     assert bundle.calibration == content
@@ -112,8 +112,8 @@ def test_views_that_are_not_the_recipe_s_get_their_own_temperature(
         return fitted[-1]
 
     monkeypatch.setattr(calibration, "fit_temperature", recorded)
-    evaluate(run, tta="flip+shift", images=bands())
-    evaluate(run, tta="none", images=bands())
+    evaluate(run, tta="flip+shift", data=bands())
+    evaluate(run, tta="none", data=bands())
     assert len(fitted) == 1
 
 
@@ -132,11 +132,11 @@ def test_a_run_measured_before_calibration_is_left_alone_until_it_is_evaluated(
 
     assert missing(old) == []
     assert load_classifier(old.weights).temperature == 1.0
-    bundle = read_bundle(export(old, images=bands()))
+    bundle = read_bundle(export(old, data=bands()))
     assert bundle.calibration is None
     card = (bundle.path / "MODEL_CARD.md").read_text("utf-8")
     assert "were not calibrated" in card
-    evaluate(old, images=bands())
+    evaluate(old, data=bands())
     assert load_classifier(old.weights).temperature == temperature
     assert read_json(old.stages)["calibrated"]
     assert missing(old) == []
@@ -149,7 +149,7 @@ def test_without_a_validation_part_nothing_is_calibrated(tmp_path: Path) -> None
     assert read_json(run.stages)["calibrated"] == []
     assert missing(run) == []
     assert load_classifier(run.weights).temperature == 1.0
-    bundle = read_bundle(export(run, images=bands()))
+    bundle = read_bundle(export(run, data=bands()))
     assert bundle.calibration is None
     assert "that takes a validation part" in (bundle.path / "MODEL_CARD.md").read_text("utf-8")
 
@@ -166,6 +166,6 @@ def test_a_run_killed_while_it_was_calibrated_is_finished(
             trained(tmp_path)
     run = Run(tmp_path / "run")
     assert missing(run) == ["calibrated", "measured", "explained", "explored", "reported"]
-    resume(run.path, images=bands())
+    resume(run.path, data=bands())
     assert missing(run) == []
     assert load_classifier(run.weights).temperature == read_json(run.calibration)["temperature"]

@@ -19,7 +19,7 @@ from clearsight.config.parsing import parse
 from clearsight.config.recipes import to_toml
 from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
-from clearsight.errors import DataError, FileError, RunError, TrainingError
+from clearsight.errors import DataError, FileError, RunError, TrainingError, UsageError
 from clearsight.files import read_json, write_text
 from clearsight.ledger import record
 from clearsight.runs import Run, at_work, is_at_work, open_run
@@ -268,16 +268,21 @@ def test_images_given_by_python_are_enough_for_every_step(tmp_path: Path) -> Non
     config = replace(recipe("cifar10"), evaluation=parse(Config, {}).evaluation)
     config = replace(config, evaluation=replace(config.evaluation, target=0.65))
     listener = Recorder()
-    run = train(config, out=str(tmp_path / "run"), images=images, progress=listener)
+    run = train(config, out=str(tmp_path / "run"), data=images, progress=listener)
     assert any(line.startswith("the target of 65 % is left out") for line in listener.lines)
-    before = evaluate(str(run.path), images=images)
+    before = evaluate(str(run.path), data=images)
     assert (before["n"], before["target"]) == (9, None)
-    assert explain(run, images=images)
+    assert run.config().data.source == images.name == "bands"
+    elsewhere = evaluate(run, data=make_images(30, size=16, seed=1))
+    assert (elsewhere["source"], elsewhere["n"], elsewhere["own"]["n"]) == ("bands", 30, 9)
+    assert explain(run, data=images)
+    with pytest.raises(UsageError, match="overrides: found some beside a Config"):
+        train(config, data=images, overrides={"training.seed": 1}, out=tmp_path / "other")
     (run.figures / "per_class.png").unlink()
-    assert resume(run.path, images=images) == run
-    assert export(run, out=str(tmp_path / "bundle"), images=images) == tmp_path / "bundle"
+    assert resume(run.path, data=images) == run
+    assert export(run, out=str(tmp_path / "bundle"), data=images).path == tmp_path / "bundle"
     with pytest.raises(DataError, match=r"found images of 32 px .* trained on 16 px"):
-        evaluate(run, images=make_images(90))
+        evaluate(run, data=make_images(90))
 
 
 def test_every_public_function_takes_paths_as_text(run: Run, home: Path, tmp_path: Path) -> None:
@@ -379,7 +384,7 @@ def test_test_images_that_are_training_images_are_said(
     assert sum(row["n"] for row in slices["slices"] if row["property"] == "near duplicates") == 12
     sentence = "3 of 12 test images are copies of training images; without them the accuracy is"
     assert sentence in run.report.read_text("utf-8")
-    card = (export(run) / "MODEL_CARD.md").read_text("utf-8")
+    card = (export(run).path / "MODEL_CARD.md").read_text("utf-8")
     assert sentence in card
     assert model_card(read_json(run.bundle / "bundle.json")) == card
     assert read_bundle(run.bundle).metrics["copies"] == 3

@@ -55,7 +55,7 @@ def test_the_same_machine_gives_the_same_weights(
 
 @pytest.mark.slow
 def test_a_bundle_carries_its_recipe(run: Run, tmp_path: Path) -> None:
-    bundle = export(run, out=tmp_path / "bundle")
+    bundle = export(run, out=tmp_path / "bundle").path
     outcome = reproduce(bundle, out=tmp_path / "again")
     assert (outcome["result"], outcome["weights"], outcome["history"]) == ("identical", True, None)
     recorded = read_recorded(bundle)

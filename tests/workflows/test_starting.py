@@ -30,13 +30,13 @@ def config_of(weights: str | None = None) -> Config:
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(config_of(), out=tmp_path_factory.mktemp("first") / "old", images=IMAGES)
+    return train(config_of(), out=tmp_path_factory.mktemp("first") / "old", data=IMAGES)
 
 
 def test_a_run_that_goes_on_tells_before_and_after(first: Run, tmp_path: Path) -> None:
     other = replace(IMAGES, classes=("class0", "other", "class2"))
     seen = Recorder()
-    run = train(config_of(str(first.path)), out=tmp_path / "new", images=other, progress=seen)
+    run = train(config_of(str(first.path)), out=tmp_path / "new", data=other, progress=seen)
     said = "weights of run old (airnet-tiny): the backbone, and 2 of 3 classes by their names"
     assert any(line.startswith(said) for line in seen.lines)
     found = read_json(run.evaluation)["kept_classes"]
@@ -50,7 +50,7 @@ def test_a_run_that_goes_on_tells_before_and_after(first: Run, tmp_path: Path) -
 def test_the_same_images_measure_the_same_before_as_the_first_run_after(
     first: Run, tmp_path: Path
 ) -> None:
-    run = train(config_of(str(first.path)), out=tmp_path / "new", images=IMAGES)
+    run = train(config_of(str(first.path)), out=tmp_path / "new", data=IMAGES)
     before = read_json(run.evaluation)["kept_classes"]["before"]
     assert before == read_json(first.evaluation)["accuracy"]
 
@@ -58,11 +58,11 @@ def test_the_same_images_measure_the_same_before_as_the_first_run_after(
 def test_measuring_again_needs_no_weights_and_says_the_same(
     tmp_path: Path, images: ImageSet
 ) -> None:
-    old = train(config_of(), out=tmp_path / "old", images=images)
-    run = train(config_of(str(old.path)), out=tmp_path / "new", images=images)
+    old = train(config_of(), out=tmp_path / "old", data=images)
+    run = train(config_of(str(old.path)), out=tmp_path / "new", data=images)
     found = read_json(run.evaluation)["kept_classes"]
     old.path.rename(tmp_path / "gone")
-    assert evaluate(run, images=images)["kept_classes"] == found
+    assert evaluate(run, data=images)["kept_classes"] == found
 
 
 def test_random_weights_have_nothing_to_compare(first: Run) -> None:

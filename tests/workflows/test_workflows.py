@@ -119,7 +119,7 @@ def test_a_bundle_says_what_the_run_says(run: Run, pictures: Path, tmp_path: Pat
     again = export(run, out=tmp_path / "bundle")  # replaces the older one
     assert bundle == again
     images = load_data(run.config(), None, Silent())
-    part, where = load_run(run, images=images).measured()
+    part, where = load_run(run, data=images).measured()
     expected = read_predictions(run.predictions).probabilities
     assert part == "test"
     for engine in ("onnx", "torch"):

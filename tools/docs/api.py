@@ -6,13 +6,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import clearsight
-from clearsight.bundle.predict import Prediction, Predictor
+from clearsight.bundle.format import Bundle
+from clearsight.bundle.hub import Pushed
+from clearsight.bundle.predict import Prediction, Predictions, Predictor
 from clearsight.data.audit import AuditReport
 from clearsight.data.images import ImageSet
 from clearsight.data.splits import Split
+from clearsight.notebook import Figures, Result
 
 # What the public functions return. Nobody constructs these, so they are not public names.
-RETURNED = (ImageSet, Split, AuditReport, Predictor, Prediction)
+RETURNED = (
+    ImageSet, Split, AuditReport, Result, Figures, Bundle, Predictor, Predictions, Prediction,
+    Pushed,
+)  # fmt: skip
 _WIDTH = 88
 
 

@@ -29,6 +29,8 @@ from clearsight.data.images import Fit
 from clearsight.errors import BundleError, ConfigError, FileError, first_line
 from clearsight.files import check_regular, file_digest, parse_json, read_text, recover, replacing
 from clearsight.formats import problem
+from clearsight.notebook import table
+from clearsight.wording import interval, percent
 
 if TYPE_CHECKING:
     from clearsight.models.classifier import Classifier
@@ -39,13 +41,14 @@ INT8, VALIDATION = "model.int8.onnx", "validation.parquet"
 SCHEMA = Path(__file__).with_name("bundle.schema.json")
 ZEROS = "0" * 64
 _REQUIRED = (WEIGHTS, ONNX, CARD)
+MEMBERS = frozenset({MANIFEST, *_REQUIRED, INT8, VALIDATION})
 LARGEST = 2**26  # bytes of bundle.json
 COPY_AGAIN = "copy the bundle again, or export it anew with `clearsight export`"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Bundle:
-    """What `bundle.json` says.
+    """What `bundle.json` says; it stands for the path of its folder wherever one is asked for.
 
     - `architecture`: the network's name in the registry, or timm's; `head`: `linear` or `mlp`
     - `size`, `fit`: images are fitted to `size` × `size` px in this way before the model
@@ -77,6 +80,42 @@ class Bundle:
     int8: dict[str, Any] | None = None
     calibration: dict[str, Any] | None = None
     features: int | None = None
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    __str__ = __fspath__
+
+    def __repr__(self) -> str:
+        return f"<Bundle {self.path}: {self.architecture}, {len(self.classes)} classes>"
+
+    def _repr_html_(self) -> str:
+        return table([], self.facts())
+
+    def facts(self) -> list[list[str]]:
+        """Pairs of a name and what is known, for people; metrics may be another program's."""
+        accuracy = self.metrics.get("accuracy")
+        rows = [
+            ["folder", str(self.path)],
+            ["network", self.architecture],
+            ["images", f"{self.size} × {self.size} px, {self.fit}"],
+            [
+                "classes",
+                f"{len(self.classes)}: {', '.join(self.classes[:10])}"
+                + ", …" * (len(self.classes) > 10),
+            ],
+        ]
+        if accuracy:
+            rows.append(
+                [
+                    f"{self.metrics['split']} accuracy",
+                    f"{percent(accuracy['value'])} (95 % interval {interval(accuracy)}, "
+                    f"n = {self.metrics['n']:,})",
+                ]
+            )
+        files = [self.path / name for name in (MANIFEST, *self.sha256)]
+        size = sum(path.stat().st_size for path in files if path.is_file())
+        return [*rows, ["size", f"{size / 2**20:.1f} MiB"]]
 
     @property
     def weights(self) -> Path:
@@ -186,7 +225,7 @@ def write_bundle(
     return out
 
 
-def read_bundle(path: Path | str, *, verify: bool = True) -> Bundle:
+def read_bundle(path: os.PathLike[str] | str, *, verify: bool = True) -> Bundle:
     """The bundle in folder `path`; torch is not needed.
 
     Raises `BundleError` where it is none, is of a newer format, breaks the schema of `bundle.json`,
@@ -255,8 +294,7 @@ def check_out(out: Path) -> None:
         if around:
             raise BundleError(f"{out}: lies inside the bundle {around}; choose another --out")
         content = sorted(out.iterdir()) if out.exists() else []
-        known = {MANIFEST, WEIGHTS, ONNX, INT8, CARD, VALIDATION}
-        foreign = [path.name for path in content if path.name not in known or path.is_dir()]
+        foreign = [path.name for path in content if path.name not in MEMBERS or path.is_dir()]
         if not foreign and content and not (out / MANIFEST).exists():
             foreign = [path.name for path in content]  # alike by name only
     except (OSError, ValueError) as error:

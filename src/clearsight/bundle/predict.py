@@ -26,8 +26,11 @@ from clearsight.bundle.format import Bundle, read_bundle
 from clearsight.data.decoding import read_image, to_rgb
 from clearsight.data.images import fit_image
 from clearsight.errors import BundleError, ClearsightError, DataError, UsageError
+from clearsight.notebook import paragraphs, table
+from clearsight.wording import percent
 
 OneImage = str | os.PathLike[str] | Image.Image | np.ndarray
+_SHOWN = 50
 Computed = tuple[list[OneImage], list[np.ndarray | ClearsightError], Answers | None]
 
 
@@ -66,6 +69,27 @@ class Prediction:
         return {k: v for k, v in asdict(self).items() if v is not None or k not in optional}
 
 
+class Predictions(list[Prediction]):
+    """A list of them, shown as a table in a notebook."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} predictions>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [
+                f"{number}" if each.file is None else each.file,
+                each.label or f"– ({each.reason})",
+                percent(each.probability, 1),
+                *([] if each.prediction_set is None else [", ".join(each.prediction_set)]),
+            ]
+            for number, each in enumerate(self[:_SHOWN])
+        ]
+        sets = ["set"] * any(each.prediction_set is not None for each in self[:1])
+        more = [f"… and {len(self) - _SHOWN:,} more"] * (len(self) > _SHOWN)
+        return table(["image", "label", "probability", *sets], rows) + paragraphs(more)
+
+
 @dataclass(frozen=True)
 class Failure:
     """An image without a prediction.
@@ -77,7 +101,7 @@ class Failure:
     error: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Predictor:
     """A loaded bundle; `run` maps uint8 [N, S, S, 3] to what the engine says of them.
 
@@ -89,6 +113,12 @@ class Predictor:
     run: Run
     truncated: bool = False
 
+    def __repr__(self) -> str:
+        return f"<Predictor of {self.bundle.path}, engine {self.engine}>"
+
+    def _repr_html_(self) -> str:
+        return table([], [*self.bundle.facts(), ["engine", self.engine]])
+
     def predict(
         self,
         images: OneImage | Iterable[OneImage],
@@ -96,7 +126,7 @@ class Predictor:
         sure: float | None = None,
         coverage: float | None = None,
         familiar: bool = False,
-    ) -> list[Prediction]:
+    ) -> Predictions:
         """One prediction per image, in their order.
 
         An image is the path of a file, a Pillow image, or uint8 pixels [H, W, 3]; give one,
@@ -109,7 +139,7 @@ class Predictor:
         Raises `DataError` for a file that can't be decoded, `UsageError` for other pixels and for
         what can't be promised, `BundleError` where the bundle has no calibration.
         """
-        return list(self.stream(images, sure=sure, coverage=coverage, familiar=familiar))
+        return Predictions(self.stream(images, sure=sure, coverage=coverage, familiar=familiar))
 
     def features(self, images: OneImage | Iterable[OneImage]) -> np.ndarray:
         """What the network gives to its head, float32 [N, D]: for search, clustering and the like.
@@ -237,7 +267,7 @@ class Predictor:
 
 
 def load(
-    path: str | Path,
+    path: Bundle | Path | str,
     engine: Literal["auto", "onnx", "int8", "torch"] = "auto",
     *,
     truncated: bool = False,

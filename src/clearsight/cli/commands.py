@@ -15,6 +15,7 @@ from clearsight.cli import (
     embedding,
     evaluation,
     exporting,
+    hub,
     output,
     predictions,
     registry,
@@ -33,7 +34,6 @@ from clearsight.cli.options import (
     Sure,
     Truncated,
 )
-from clearsight.cli.overrides import data_fields
 from clearsight.cli.terminal import TerminalProgress
 from clearsight.errors import RunError, UsageError
 
@@ -55,6 +55,8 @@ app = App(
 app.command(registry.app)
 app.command(doubt.doubt)
 app.command(exporting.export)
+app.command(hub.push)
+app.command(hub.pull)
 app.command(serving.serve)
 
 
@@ -94,6 +96,10 @@ def train(
         int | None, Parameter(help="seed for weights, data order and augmentation")
     ] = None,
     seeds: Annotated[int, Parameter(help="number of runs to train, with consecutive seeds")] = 1,
+    folds: Annotated[
+        int | None,
+        Parameter(help="cross-validate: so many runs, each measured on another fold of all images"),
+    ] = None,
     out: Annotated[
         Path | None, Parameter(help="run folder; default: runs/<date>-<recipe>-s<seed>")
     ] = None,
@@ -132,7 +138,7 @@ def train(
     if seeds < 1:
         raise UsageError(f"--seeds: found {seeds}, expected 1 or more")
     if resume is not None:
-        if recipe or changes.keys() - {"data"} or seeds > 1 or out:
+        if recipe or changes.keys() - {"data"} or seeds > 1 or folds or out:
             raise UsageError(
                 "--resume: found other settings beside it; a run is resumed with its own recipe, "
                 f"so give only --resume {resume}, and --data where its data were moved"
@@ -148,6 +154,13 @@ def train(
     config = load_recipe(recipe, changes, progress)
 
     # Heavy, so only once the words are known to be right.
+    if folds is not None:
+        if seeds > 1:
+            raise UsageError("--folds: found --seeds beside it; give one of them")
+        from clearsight.cli.folds import cross_validate
+
+        cross_validate(config, folds, out, data_dir, force=force, as_json=as_json)
+        return
     from clearsight.tracking.numbers import seeds_of
     from clearsight.workflows.train import train
 
@@ -265,32 +278,7 @@ def predict(
 
 app.command(embedding.embed)
 app.command(embedding.similar)
-
-
-@app.command
-def audit(
-    data: Annotated[str, Parameter(help="data set: a name or a path")],
-    /,
-    *,
-    data_dir: DataDir = None,
-    truncated: Truncated = False,
-    out: Annotated[Path | None, Parameter(help="folder for the figures")] = None,
-    strict: Strict = False,
-    as_json: Json = False,
-    overrides: Annotated[Mapping[str, str], Parameter(parse=False)] = MappingProxyType({}),
-) -> int:
-    """Check a data set: damaged files, duplicates, class balance, image sizes.
-
-    Damaged files are listed, and the exit code is 1 at the end. The fields of a recipe's `[data]`
-    are flags here as well (--data.label_column NAME); `train --help` lists them.
-    """
-    from clearsight.workflows.audit import audit
-
-    report = audit(
-        data, data_dir=data_dir, truncated=truncated, out=out, strict=strict,
-        settings=data_fields(overrides), progress=TerminalProgress(),
-    )  # fmt: skip
-    return output.show_audit(report, as_json=as_json)
+app.command(evaluation.audit)
 
 
 @app.command

@@ -9,7 +9,6 @@ from cyclopts import Parameter
 from clearsight.cli.encoding import one_line
 from clearsight.cli.options import DataDir, Json
 from clearsight.cli.output import (
-    interval,
     shorten,
     show_json,
     show_lines,
@@ -18,7 +17,7 @@ from clearsight.cli.output import (
 )
 from clearsight.cli.registry import bundle_folder
 from clearsight.cli.terminal import TerminalProgress
-from clearsight.wording import clock, percent
+from clearsight.notebook import Result
 
 CLASSES_SHOWN = 20
 
@@ -31,9 +30,8 @@ def compare(
 ) -> None:
     """Test whether one run is significantly better than another on the same images."""
     from clearsight.evaluation.compare import compare_runs
-    from clearsight.runs import open_run
 
-    show_comparison(compare_runs([open_run(run) for run in runs]), as_json=as_json)
+    show_comparison(compare_runs(runs), as_json=as_json)
 
 
 def reproduce(
@@ -55,23 +53,13 @@ def reproduce(
     return 1 if outcome["result"] == DIFFERENT else 0
 
 
-def show_comparison(comparison: Mapping[str, Any], *, as_json: bool) -> None:
+def show_comparison(comparison: Result, *, as_json: bool) -> None:
     """Runs against the first one, on the same images."""
     if as_json:
         show_json(comparison)
         return
-    show_lines([f"measured on the same {comparison['n']:,} images ({comparison['part']} part)"])
-    show_table(
-        ["run", "recipe", "seed", "views", "accuracy", "95 % interval", "time"],
-        [
-            [
-                row["run"], row["recipe"], str(row["seed"]), row["tta"],
-                percent(row["accuracy"]["value"]), interval(row["accuracy"]), clock(row["seconds"]),
-            ]
-            for row in comparison["runs"]
-        ],
-        optional=["time", "recipe", "seed", "views"],
-    )  # fmt: skip
+    show_lines(comparison.lines[:1])
+    show_table(comparison.head, comparison.rows, optional=["time", "recipe", "seed", "views"])
     for pair in comparison["pairs"]:
         rows, others = _most_different(pair["per_class"])
         rows.append({"name": "all", **pair})

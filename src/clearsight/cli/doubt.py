@@ -1,7 +1,6 @@
 """The command that doubts labels, and what it prints."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -29,17 +28,7 @@ def doubt(
     from clearsight.workflows.doubt import doubt
 
     found = doubt(run, show=show, data=data, data_dir=data_dir, progress=TerminalProgress())
-    _show(found, as_json=as_json)
-
-
-def _show(found: Mapping[str, Any], *, as_json: bool) -> None:
-    """How many labels are in doubt, and where to look at them."""
     if as_json:
         output.show_json(found)
-        return
-    output.show_text(
-        f"{part}: {found['trailing'][part]:,} of {found['images'][part]:,} labels trail another "
-        f"class, judged by {kind}"
-        for part, kind in found["evidence"].items()
-    )
-    output.show_text([f"page  {found['page']}  (open it in a browser)", f"list  {found['csv']}"])
+    else:
+        output.show_text(found.lines)

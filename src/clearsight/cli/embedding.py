@@ -10,6 +10,7 @@ from clearsight.cli import output, registry
 from clearsight.cli.encoding import one_line
 from clearsight.cli.options import BundleFolder, DataDir, EngineName, Json, Strict, Truncated
 from clearsight.cli.terminal import TerminalProgress
+from clearsight.wording import counted
 
 Images = Annotated[
     str,
@@ -46,7 +47,7 @@ def embed(
     else:
         output.show_text(
             [
-                f"features of {output.count(found['n'], 'image')}, {found['dimensions']:,} numbers "
+                f"features of {counted(found['n'], 'image')}, {found['dimensions']:,} numbers "
                 f"each, in {found['features']}"
             ]
         )

@@ -1,17 +1,22 @@
-"""`clearsight evaluate`, and what it prints of corrupted images and of other data sets."""
+"""`clearsight evaluate`, and what it prints of corrupted images and of other data sets; `audit`."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from clearsight.cli.options import DataDir, Json, RunFolder
-from clearsight.cli.output import interval, show_evaluation, show_json, show_table, show_text
+from clearsight.cli import output
+from clearsight.cli.options import DataDir, Json, RunFolder, Strict, Truncated
+from clearsight.cli.output import show_evaluation, show_json, show_table, show_text
+from clearsight.cli.overrides import data_fields
 from clearsight.cli.terminal import TerminalProgress
 from clearsight.errors import UsageError
 from clearsight.files import read_json
+from clearsight.notebook import Result
 from clearsight.runs import Run
-from clearsight.wording import percent
+from clearsight.wording import interval, percent
 
 
 def evaluate(
@@ -85,36 +90,19 @@ def evaluate(
         show_other_data(evaluation, as_json=as_json)
         return
     if everything and not as_json:
-        show_corruptions(read_json(Run(run).corruptions), as_json=False)
-    show_evaluation(evaluation, Run(run), as_json=as_json)
+        from clearsight.evaluation.summary import corruptions_result
+
+        show_corruptions(corruptions_result(read_json(Run(run).corruptions)), as_json=False)
+    show_evaluation(evaluation, as_json=as_json)
 
 
-def show_corruptions(result: Mapping[str, Any], *, as_json: bool) -> None:
+def show_corruptions(result: Result, *, as_json: bool) -> None:
     """The content of `corruptions.json`."""
     if as_json:
         show_json(result)
         return
-    mean, drop = result["mean"], result["drop"]
-    show_text(
-        [
-            f"accuracy on corrupted images {percent(mean['value'])} (95 % interval "
-            f"{interval(mean)}), mean over {len(result['corruptions'])} corruptions at 5 "
-            f"severities; {100 * drop['value']:.1f} points below the same images as they are: "
-            f"{percent(result['clean']['value'])} (n = {result['n']:,} of {result['of']:,} "
-            f"{result['split']} images, one view each)",
-            "",
-        ]
-    )
-    show_table(
-        ["corruption", "mean", "1", "2", "3", "4", "5"],
-        [
-            [
-                row["name"].replace("_", " "),
-                *(percent(accuracy["value"], 1) for accuracy in (row["mean"], *row["severities"])),
-            ]
-            for row in result["corruptions"]
-        ],
-    )
+    show_text([*result.lines, ""])
+    show_table(result.head, result.rows)
     show_text([""])
     show_table(
         ["as JPEG files", "accuracy", "95 % interval", "points below"],
@@ -130,35 +118,35 @@ def show_corruptions(result: Mapping[str, Any], *, as_json: bool) -> None:
     )
 
 
-def show_other_data(result: Mapping[str, Any], *, as_json: bool) -> None:
+def show_other_data(result: Result, *, as_json: bool) -> None:
     """An entry of `other-data.json`."""
-    from clearsight.evaluation.shift import shift_sentence
-
     if as_json:
         show_json(result)
         return
-    own, shared = result["own"], len(result["classes"])
-    part = "its test part" if result["part"] == "test" else "all of its images"
-    lines = [
-        f"accuracy on {result['name']} {percent(result['accuracy']['value'])} (95 % interval "
-        f"{interval(result['accuracy'])}, n = {result['n']:,}, {part})",
-        f"accuracy on the run's {own['split']} part {percent(own['accuracy']['value'])} (95 % "
-        f"interval {interval(own['accuracy'])}, n = {own['n']:,})",
-        shift_sentence(result),
-    ]
-    if shared < result["of"]:
-        lines.append(f"both over the {shared} of {result['of']} classes that both have")
-    if result["left_out"]:
-        lines.append(
-            f"left out: {result['left_out']:,} images with which the run was trained or validated"
-        )
-    show_text([*lines, ""])
-    show_table(
-        ["class", "n", "recall", f"on {own['split']}"],
-        [
-            [row["name"], f"{row['n']:,}", percent(row["recall"], 1), percent(row["own_recall"], 1)]
-            for row in sorted(
-                result["per_class"], key=lambda row: row["recall"] - row["own_recall"]
-            )
-        ],
-    )
+    show_text([*result.lines, ""])
+    show_table(result.head, result.rows)
+
+
+def audit(
+    data: Annotated[str, Parameter(help="data set: a name or a path")],
+    /,
+    *,
+    data_dir: DataDir = None,
+    truncated: Truncated = False,
+    out: Annotated[Path | None, Parameter(help="folder for the figures")] = None,
+    strict: Strict = False,
+    as_json: Json = False,
+    overrides: Annotated[Mapping[str, str], Parameter(parse=False)] = MappingProxyType({}),
+) -> int:
+    """Check a data set: damaged files, duplicates, class balance, image sizes.
+
+    Damaged files are listed, and the exit code is 1 at the end. The fields of a recipe's `[data]`
+    are flags here as well (--data.label_column NAME); `train --help` lists them.
+    """
+    from clearsight.workflows.audit import audit
+
+    report = audit(
+        data, data_dir=data_dir, truncated=truncated, out=out, strict=strict,
+        settings=data_fields(overrides), progress=TerminalProgress(),
+    )  # fmt: skip
+    return output.show_audit(report, as_json=as_json)

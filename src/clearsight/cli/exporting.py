@@ -46,4 +46,4 @@ def export(
         raise UsageError("export: found both --to and --int8; int8 is a graph of the bundle")
     else:
         folder = convert(run, to, out=out, data=data, data_dir=data_dir, progress=progress)
-    output.show_path("bundle" if to is None else to, folder, as_json=as_json)
+    output.show_path("bundle" if to is None else to, Path(folder), as_json=as_json)

@@ -1,7 +1,6 @@
 """What commands print on stdout: text for people, one line of JSON for programs."""
 
 import json
-import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from clearsight.cli.encoding import encodable, one_line
 from clearsight.cli.terminal import folded
-from clearsight.wording import clock, percent
+from clearsight.wording import are_numbers, clock, counted, interval, percent
 
 if TYPE_CHECKING:  # `clearsight --help` shall be quick
     from clearsight.config.schema import Config
     from clearsight.data.audit import AuditReport
+    from clearsight.notebook import Result
     from clearsight.runs import Run
 
 
@@ -60,7 +60,7 @@ def show_table(
         lines = [[*line[:k], *line[k + 1 :]] for line in lines]
     columns = list(zip(*lines, strict=True))
     widths = [max(map(len, column)) for column in columns]
-    right = [_are_numbers(cells) for _, *cells in columns]
+    right = [are_numbers(cells) for _, *cells in columns]
     start = sum(widths[:-1]) + 2 * (len(widths) - 1)
     for line in lines:
         *cells, end = (
@@ -74,7 +74,7 @@ def show_table(
 def say_unusable(count_: int) -> int:
     """Says on stderr how many files could not be used; the exit code: 1 where there are any."""
     if count_:
-        sys.stderr.write(f"{count(count_, 'file')} could not be used\n")
+        sys.stderr.write(f"{counted(count_, 'file')} could not be used\n")
     return 1 if count_ else 0
 
 
@@ -108,6 +108,7 @@ def show_explained(figures: Sequence[Path], errors: Mapping[Path, str], *, as_js
 
 def show_trained(runs: "Sequence[Run]", *, as_json: bool) -> None:
     """What each finished run reached; over several seeds also mean, deviation and range."""
+    from clearsight.evaluation.summary import evaluation_lines
     from clearsight.files import read_json
     from clearsight.ledger import spread
 
@@ -135,6 +136,7 @@ def show_trained(runs: "Sequence[Run]", *, as_json: bool) -> None:
 
 def show_demo(run: "Run") -> None:
     """The last screen of the demo: what was reached, where it lies, what to try next."""
+    from clearsight.evaluation.summary import evaluation_lines
     from clearsight.files import read_json
 
     command = _own_command()
@@ -165,64 +167,12 @@ def show_audit(report: "AuditReport", *, as_json: bool) -> int:
     return say_unusable(len(report.corrupt))
 
 
-def show_evaluation(evaluation: Mapping[str, Any], run: "Run", *, as_json: bool) -> None:
+def show_evaluation(evaluation: "Result", *, as_json: bool) -> None:
     """The content of `evaluation.json`."""
     if as_json:
         show_json(evaluation)
     else:
-        show_text(evaluation_lines(evaluation, run))
-
-
-def evaluation_lines(evaluation: Mapping[str, Any], run: "Run | None" = None) -> list[str]:
-    """Accuracy with its interval and n, target, averages, phases, most frequent confusions, and
-    the worst slice of the run where it is of the same predictions."""
-    from clearsight.evaluation.copies import copies_sentence, near_sentence
-    from clearsight.evaluation.corrections import corrections_sentence
-    from clearsight.evaluation.kept import kept_sentence
-    from clearsight.evaluation.slices import slices_sentence
-    from clearsight.evaluation.verdict import calibration_sentence, target_verdict
-    from clearsight.files import read_json
-
-    accuracy, tta = evaluation["accuracy"], evaluation["tta"]
-    views = "" if tta == "none" else f", test-time augmentation {tta}"
-    lines = [
-        f"{evaluation['split']} accuracy {percent(accuracy['value'])} "
-        f"(95 % interval {interval(accuracy)}, n = {evaluation['n']:,}{views})"
-    ]
-    if "accuracy_without_tta" in evaluation:
-        plain = evaluation["accuracy_without_tta"]
-        lines.append(
-            f"one view per image, as in `predict`: {percent(plain['value'])} "
-            f"(95 % interval {interval(plain)})"
-        )
-    if copies := copies_sentence(evaluation):
-        lines.append(f"warning: {copies}")
-    if corrections := corrections_sentence(evaluation):
-        lines.append(f"note: {corrections}")
-    if near := near_sentence(evaluation):
-        lines.append(near)
-    if kept := kept_sentence(evaluation):
-        lines.append(kept)
-    if verdict := target_verdict(evaluation):
-        lines.append(f"target {percent(evaluation['target'])} {verdict.sentence}")
-    macro = evaluation["macro"]
-    lines.append(
-        f"loss {evaluation['loss']:.4f}, macro precision {macro['precision']:.4f}, "
-        f"recall {macro['recall']:.4f}, F1 {macro['f1']:.4f}"
-    )
-    if calibration := calibration_sentence(evaluation):
-        lines.append(calibration)
-    lines += [
-        f"phase {phase['name']}: {count(phase['epochs'], 'epoch')} in {clock(phase['seconds'])} "
-        f"({phase['stop_reason']}{'; gained nothing' * (phase.get('gained') is False)})"
-        for phase in evaluation["phases"]
-    ]
-    pairs = [f"{p['true']} as {p['predicted']} {p['count']}×" for p in evaluation["pairs"][:5]]
-    if pairs:
-        lines.append(f"most frequent confusions: {', '.join(pairs)}")
-    if run and run.slices.is_file() and read_json(run.evaluation)["tta"] == tta:
-        lines.append(slices_sentence(read_json(run.slices)))
-    return lines
+        show_text(evaluation.lines)
 
 
 def show_profile(found: Mapping[str, Any], *, as_json: bool) -> None:
@@ -334,29 +284,10 @@ def show_settings() -> None:
             show_lines(about)
 
 
-def _are_numbers(cells: Sequence[str]) -> bool:
-    """Whether a column is of numbers, or of two with a dash or "to" between, and of dashes."""
-    number = r"[+−-]?\d[\d,.:]*"
-    some = [cell for cell in cells if cell != "–"]
-    return bool(some) and all(
-        re.fullmatch(rf"{number}((–| to ){number})?( (%|MiB))?", cell) for cell in some
-    )
-
-
-def count(number: int, thing: str) -> str:
-    """`1 epoch`, `2 epochs`."""
-    return f"{number:,} {thing}{'s' * (number != 1)}"
-
-
 def shorten(text: str, length: int) -> str:
     """`text` on one line of `length` characters at most."""
     text = one_line(text)
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def interval(accuracy: Mapping[str, float] | None) -> str:
-    """`93.58–94.51 %`, or a dash where there is none."""
-    return "–" if not accuracy else f"{100 * accuracy['low']:.2f}–{percent(accuracy['high'])}"
 
 
 def _own_command() -> str:

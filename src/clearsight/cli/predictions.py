@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from clearsight.cli.encoding import one_line
-from clearsight.cli.output import count, percent, show_json, show_lines
+from clearsight.cli.output import show_json, show_lines
+from clearsight.wording import counted, percent
 
 if TYPE_CHECKING:  # `clearsight --help` shall be quick
     from clearsight.bundle.format import Bundle
@@ -92,7 +93,7 @@ def show_predictions(
             show_lines([f"{one_line(found.file or '')}  {said}"])
         sys.stdout.flush()
     for reason, number in held_back.items():
-        sys.stderr.write(f"{reason}: {number:,} of {count(answers, 'image')}\n")
+        sys.stderr.write(f"{reason}: {number:,} of {counted(answers, 'image')}\n")
     return failures
 
 

@@ -3,20 +3,16 @@
 import shutil
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from textwrap import wrap
 from typing import Any, TextIO
 
-from clearsight.progress import Advance, EpochRow
+from clearsight.progress import EPOCH_HEAD, Advance, EpochRow, epoch_cells
 from clearsight.wording import clock
 
-# Shorter than 80 columns, the usual width of a terminal.
-_HEADER = (
-    f"{'phase':<8} {'epoch':>9} {'loss':>7} {'acc':>7} {'val loss':>8} {'val acc':>7} "
-    f"{'lr':>8} {'img/s':>8} {'left':>7}"
-)
-
+# Of the columns of `EPOCH_HEAD`; together below 80, the usual width of a terminal.
+_WIDTHS = (8, 9, 7, 7, 8, 7, 8, 8, 7)
 
 # A bar inside another is shown once its work has taken this long, so that short ones don't flicker.
 _SHOWN_AFTER = 0.5  # s
@@ -58,16 +54,12 @@ class TerminalProgress:
     def epoch(self, row: EpochRow) -> None:
         """One aligned line; the header stands above the first."""
         if self._header_due:
-            self.say(_HEADER)
+            self.say(_aligned(EPOCH_HEAD))
             self._header_due = False
-        epoch = f"{row['epoch']:>4}/{row['epochs']:<4}" if row["epochs"] else f"{row['epoch']:>9}"
-        self.say(
-            f"{row['phase'][:8]:<8} {epoch} "
-            f"{row['train_loss']:>7.4f} {row['train_accuracy']:>7.2%} "
-            f"{_cell(row.get('val_loss'), '8.4f', 8)} {_cell(row.get('val_accuracy'), '7.2%', 7)} "
-            f"{row['lr']:>8.2e} {row['images_per_second']:>8,.0f} "
-            f"{clock(row['seconds_left']):>7}"
-        )
+        phase, epoch, *rest = epoch_cells(row)
+        if row["epochs"]:
+            epoch = f"{row['epoch']:>4}/{row['epochs']:<4}"  # one slash below the other
+        self.say(_aligned((phase[:8], epoch, *rest)))
 
     @contextmanager
     def _bar(self, name: str, total: float, unit: str, *, inner: bool) -> Generator[Advance]:
@@ -97,8 +89,10 @@ def folded(text: str, stream: TextIO) -> list[str]:
     )
 
 
-def _cell(value: float | None, form: str, width: int) -> str:
-    return f"{'–':>{width}}" if value is None else f"{value:>{form}}"
+def _aligned(cells: Sequence[str]) -> str:
+    """The first to the left, the others to the right."""
+    phase, *rest = zip(cells, _WIDTHS, strict=True)
+    return " ".join([f"{phase[0]:<{phase[1]}}", *(f"{cell:>{width}}" for cell, width in rest)])
 
 
 def _bars() -> Any:

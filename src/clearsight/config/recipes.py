@@ -119,13 +119,17 @@ def to_toml(config: Config) -> str:
 def recipe_hash(config: Config) -> str:
     """SHA-256 over what differs from the defaults: comments, name, and new fields leave it alone.
 
-    The seed, the time budget and the room for a cache are the run's, not the recipe's, and stay
-    out as well.
+    The seed, the fold, the time budget and the room for a cache are the run's, not the recipe's,
+    and stay out as well.
     """
     own = _own_values(config)
     own.pop("name", None)
     own.pop("tracking", None)
-    of_the_run = {"training": ("seed", "budget", "device"), "cache": ("store", "memory", "disk")}
+    of_the_run = {
+        "data": ("fold",),
+        "training": ("seed", "budget", "device"),
+        "cache": ("store", "memory", "disk"),
+    }
     for table, names in of_the_run.items():
         for name in names:
             own.get(table, {}).pop(name, None)

@@ -57,6 +57,13 @@ class DataConfig:
     test: float = setting(
         0.1, "fraction split off for testing where the source has no test set", low=0.0, high=0.9
     )
+    folds: int | None = setting(
+        None,
+        "divide all images into so many folds, stratified: each in turn is the test part, whatever "
+        "part the source gives; `clearsight train --folds` trains on all of them",
+        low=2, high=100,
+    )  # fmt: skip
+    fold: int | None = setting(None, "which of the folds is the test part", low=1, high=100)
     seed: int = setting(42, "seed of subset and split", low=0, high=SEED)
     group: Literal["auto", "near", "exact"] = setting(
         "auto",
@@ -74,6 +81,13 @@ class DataConfig:
     truncated: bool = setting(
         False, "use damaged images as far as they can be decoded, instead of refusing them"
     )
+
+    def __post_init__(self) -> None:
+        if (self.folds or 0) < (self.fold or 0) or (self.folds and not self.fold):
+            raise ConfigError(
+                f"fold: found {shown(self.fold)} of {shown(self.folds)} folds, expected one from 1 "
+                "to data.folds; `clearsight train --folds` trains on all of them"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

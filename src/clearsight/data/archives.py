@@ -72,6 +72,15 @@ CIFAR100 = Layout(
 LAYOUTS = {layout.name: layout for layout in (CIFAR10, CIFAR100)}
 
 
+def is_published(path: Path) -> bool:
+    """Whether a file is an official archive, or is called like one."""
+    if any(path.name == layout.archive for layout in LAYOUTS.values()):
+        return True
+    if not path.name.endswith((".tar.gz", ".tgz")):
+        return False
+    return file_digests([path], "md5")[0] in {layout.md5 for layout in LAYOUTS.values()}
+
+
 def archive_source(path: Path) -> Source:
     """An official archive. Raises `DataError` where the checksum is none of the published."""
     (md5,) = file_digests([path], "md5")

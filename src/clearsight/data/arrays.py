@@ -1,6 +1,7 @@
 """Images that are arrays already: `.npz` files, and scikit-learn's digits."""
 
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -13,7 +14,11 @@ from clearsight.data.names import PARTS, class_names, listed, part_of, printable
 from clearsight.data.records import Records, Source, check_labels, class_labels, file_digests
 from clearsight.errors import DataError
 
-_KEYS = "images and labels, or x_train, y_train, x_test and y_test"
+_KEYS = (
+    "images and labels, or x_train, y_train, x_test and y_test, or train_images, train_labels, "
+    "test_images and test_labels"
+)
+_OF_PART = re.compile("([xy])_(.+)|(.+)_(images|labels)")
 _NAMED = ("images", "labels", "classes", "parts", "split")
 
 # What zipfile and numpy raise on damaged, encrypted or unknown content, by their source.
@@ -24,12 +29,14 @@ _DAMAGED = (
 
 
 def npz_source(path: Path) -> Source:
-    """A `.npz` file in one of two layouts.
+    """A `.npz` file in one of three layouts.
 
     - `images` uint8 [N, H, W] or [N, H, W, 1, 3 or 4], `labels` [N]; optionally `classes` (K names)
       and `parts` or `split` ([N]: names of parts as in `names.part_of`, or empty)
     - `x_train`, `y_train`, optionally `x_val` (or another name of validation) and `x_test` with
       their labels, and `classes`
+    - `train_images`, `train_labels`, and so on: as MedMNIST is published (J. Yang et al., "MedMNIST
+      v2", Scientific Data, 2023), the 2-D sets with one label an image
 
     Other arrays in the file are not read.
     """
@@ -106,7 +113,7 @@ def _load(path: Path, place: str) -> dict[str, np.ndarray]:
         if not zipfile.is_zipfile(path):  # numpy would take it for a pickle, and say so
             raise zipfile.BadZipFile("not a zip file")
         with np.load(path, allow_pickle=False) as file:
-            used = [k for k in file.files if k in _NAMED or k[:2] in ("x_", "y_")]
+            used = [k for k in file.files if k in _NAMED or _OF_PART.fullmatch(k)]
             for key in used:
                 _check_declared(file.zip, key)
             arrays = {key: file[key] for key in used}
@@ -165,9 +172,9 @@ def _pieces(
             )
         return [(images, labels, np.array([told[word] for word in words], "U10"))]
     pieces = []
-    told = {key: part for key in arrays if key[:2] == "x_" and (part := part_of(key[2:]))}
+    told = {key: part for key in arrays if (part := _part_of_images(key))}
     for x in sorted(told, key=lambda key: (PARTS.index(told[key]), key)):
-        y = f"y_{x[2:]}"
+        y = f"y_{x[2:]}" if x.startswith("x_") else f"{x.removesuffix('_images')}_labels"
         if y not in arrays:
             raise DataError(f"{place}: found {x} without {y}; add the labels or remove the images")
         images, labels = _piece(arrays, x, y, place)
@@ -176,6 +183,14 @@ def _pieces(
         found = listed(map(printable, arrays), 10)
         raise DataError(f"{place}: found the arrays {found}, expected {_KEYS}")
     return pieces
+
+
+def _part_of_images(key: str) -> str | None:
+    """The part that an array of images is called after, as `x_train` or `train_images`."""
+    found = _OF_PART.fullmatch(key)
+    if found is None or found[1] == "y" or found[4] == "labels":
+        return None
+    return part_of(found[2] or found[3])
 
 
 def _piece(
@@ -191,6 +206,11 @@ def _piece(
         )
     if labels.shape == (len(images), 1):
         labels = labels[:, 0]
+    if labels.ndim == 2 and len(labels) == len(images):
+        raise DataError(
+            f"{place}: {y}: found {labels.shape[1]} labels an image, expected one; choose a task "
+            "with one label an image"
+        )
     if labels.shape != (len(images),):
         raise DataError(
             f"{place}: {y}: found the shape {labels.shape}, expected a label for each of the "

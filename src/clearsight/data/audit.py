@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -12,6 +12,7 @@ from clearsight.data.groups import exact_groups, find_near, first_of_pairs
 from clearsight.data.images import ImageSet
 from clearsight.data.names import PARTS
 from clearsight.data.splits import Split
+from clearsight.notebook import Figures, paragraphs
 from clearsight.progress import SILENT, Progress
 
 SHOWN_PAIRS = 100
@@ -32,7 +33,7 @@ class Pair:
     similarity: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class AuditReport:
     """The findings on one data set. Pairs across parts come first, then the most similar.
 
@@ -41,6 +42,7 @@ class AuditReport:
     - `near`: pairs of near duplicates that are not exact; `conflicts`: the exact pairs whose
       labels differ
     - `notes`: what reading and searching had to report, a sentence each
+    - `figures`: those that were drawn
     """
 
     name: str
@@ -53,6 +55,10 @@ class AuditReport:
     near: tuple[Pair, ...]
     conflicts: tuple[Pair, ...]
     notes: tuple[str, ...]
+    figures: Figures = field(default_factory=lambda: Figures(()))
+
+    def __repr__(self) -> str:
+        return f"<AuditReport {self.lines()[0]}>"
 
     def imbalance(self, part: str) -> float | None:
         """Largest class of a part divided by its smallest; None where a class is empty."""
@@ -103,6 +109,9 @@ class AuditReport:
             *(f"corrupt: {sentence}" for sentence in self.corrupt),
             *self.notes,
         ]
+
+    def _repr_html_(self) -> str:
+        return paragraphs(self.lines())
 
     def _balance(self, part: str) -> str:
         counts = self.counts[part]

@@ -99,6 +99,12 @@ def cached(
     return images
 
 
+def in_memory(source: Source, size: int, fit: Fit, progress: Progress = SILENT) -> ImageSet:
+    """The source's images, decoded and fitted to `size` px, without the cache."""
+    wanted = _Wanted(source, size, fit, False, 0, progress)
+    return _decode(wanted, source.read(), _refuse)
+
+
 def _open(wanted: _Wanted) -> ImageSet | None:
     """The entry's images; None where it is absent or damaged."""
     entry = wanted.entry

@@ -26,6 +26,7 @@ from clearsight.data.formats import (
     read_file,
 )
 from clearsight.data.images import Fit, content_id, fit_image, strips
+from clearsight.data.packed import Packed
 from clearsight.data.records import Records
 from clearsight.errors import DataError
 
@@ -159,7 +160,7 @@ def _decode_chunk(records: Records, span: range, size: int, fit: Fit, truncated:
 
 
 def _fit(
-    item: bytes | Path | np.ndarray,
+    item: bytes | Path | Packed | np.ndarray,
     row: np.ndarray,
     fit: Fit,
     findings: Findings,
@@ -183,7 +184,7 @@ def _read(
 
 
 def _decode(
-    item: bytes | Path | np.ndarray | Image.Image,
+    item: bytes | Path | Packed | np.ndarray | Image.Image,
     findings: Findings,
     held: ExitStack,
     truncated: bool,
@@ -198,7 +199,7 @@ def _decode(
 
 
 def _load(
-    item: bytes | Path | np.ndarray | Image.Image, held: ExitStack, truncated: bool
+    item: bytes | Path | Packed | np.ndarray | Image.Image, held: ExitStack, truncated: bool
 ) -> Loaded:
     if isinstance(item, np.ndarray):
         image = Image.fromarray(item)
@@ -211,7 +212,9 @@ def _load(
     return Loaded(image, image.size)
 
 
-def _bytes(item: bytes | Path) -> bytes:
+def _bytes(item: bytes | Path | Packed) -> bytes:
+    if isinstance(item, Packed):
+        return item.read_bytes()
     return item if isinstance(item, bytes) else read_file(item)
 
 

@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
@@ -20,14 +18,25 @@ from clearsight.data.names import (
     printable,
 )
 from clearsight.data.records import Records, Source, file_stamp
-from clearsight.data.walking import Kind, Passed, is_own, join, kind_of, scan, subfolders, walk
+from clearsight.data.walking import (
+    Entry,
+    Folder,
+    Kind,
+    Passed,
+    is_own,
+    join,
+    kind_of,
+    scan,
+    subfolders,
+    walk,
+)  # fmt: skip
 from clearsight.errors import DataError
 
 _PLAIN = {"train", "val", "valid", "validation", "test"}  # names of parts that need no note
 # What `clearsight explain` adds to a file's name, now and in 0.1.
 _FIGURES = ("_heatmap.png", "_gradcam.png")
 
-_Files = list[tuple[str, os.DirEntry[str]]]
+_Files = list[tuple[str, Entry]]
 
 
 @dataclass
@@ -55,12 +64,12 @@ class Listing:
         self.labels += [label] * len(files)
         self.parts += [part] * len(files)
 
-    def fingerprint(self, folder: Path) -> str:
+    def fingerprint(self, folder: Folder) -> str:
         content = [str(folder.resolve()), self.files, self.labels, self.parts, self.stamps]
         return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()
 
 
-def folder_source(folder: Path) -> Source:
+def folder_source(folder: Folder) -> Source:
     """A folder with one folder of images per class, or those within folders of parts.
 
     Parts are told by their usual names (`names.part_of`), and a folder that holds nothing but
@@ -109,7 +118,7 @@ def folder_source(folder: Path) -> Source:
     )
 
 
-def _records(folder: Path, classes: tuple[str, ...], listing: Listing) -> Records:
+def _records(folder: Folder, classes: tuple[str, ...], listing: Listing) -> Records:
     index = {name: k for k, name in enumerate(classes)}
     return Records(
         images=[folder / file for file in listing.files],
@@ -121,7 +130,7 @@ def _records(folder: Path, classes: tuple[str, ...], listing: Listing) -> Record
     )
 
 
-def _unwrapped(root: Path) -> str:
+def _unwrapped(root: Folder) -> str:
     """The folder, relative to `root`, that holds more than another folder; "" is `root` itself."""
     place = ""
     while (lone := _lone_folder(root, place)) and not part_of(lone):
@@ -132,7 +141,7 @@ def _unwrapped(root: Path) -> str:
     return place
 
 
-def _unwrapped_part(root: Path, place: str, classes: Mapping[str, object]) -> str:
+def _unwrapped_part(root: Folder, place: str, classes: Mapping[str, object]) -> str:
     """The same within the folder of a part: `training_set/training_set/cat` has the wrapper twice.
 
     A lone folder is a wrapper if it has a part's name, or holds several folders and no images; the
@@ -153,12 +162,12 @@ def _above(place: str) -> list[str]:
     return ["/".join(names[:depth]) for depth in range(len(names))]
 
 
-def _lone_folder(root: Path, place: str) -> str | None:
+def _lone_folder(root: Folder, place: str) -> str | None:
     names = list(islice(_inner_folders(root, place), 2))
     return names[0] if len(names) == 1 and not _has_images(root, place) else None
 
 
-def _inner_folders(root: Path, place: str) -> Iterator[str]:
+def _inner_folders(root: Folder, place: str) -> Iterator[str]:
     """The folders in `root`/`place` that may be classes: those that hold more than runs."""
     for name in subfolders(root, place, Passed()):
         inside = Passed()
@@ -168,11 +177,11 @@ def _inner_folders(root: Path, place: str) -> Iterator[str]:
             yield name
 
 
-def _has_images(root: Path, place: str) -> bool:
+def _has_images(root: Folder, place: str) -> bool:
     return any(kind_of(entry) == Kind.IMAGE for entry in scan(root / place))
 
 
-def _part_folders(root: Path, base: str, names: list[str]) -> dict[str, str]:
+def _part_folders(root: Folder, base: str, names: list[str]) -> dict[str, str]:
     """Part → its folder of classes, relative to `root`; empty where the data set is flat.
 
     A folder called `train` is a part only if there are folders in it; else it is a class.
@@ -206,7 +215,7 @@ def _part_folders(root: Path, base: str, names: list[str]) -> dict[str, str]:
     return found
 
 
-def _classes(root: Path, place: str, passed: Passed) -> dict[str, _Files]:
+def _classes(root: Folder, place: str, passed: Passed) -> dict[str, _Files]:
     """Class → its images, of the class folders in `root`/`place`, by the classes' names."""
     folders = subfolders(root, place, passed)
     listed_files: dict[str, _Files] = {}
@@ -231,7 +240,7 @@ def _classes(root: Path, place: str, passed: Passed) -> dict[str, _Files]:
     return dict(sorted(zip(names, listed_files.values(), strict=True)))
 
 
-def _check_inner(root: Path, below: str, files: _Files, siblings: list[str]) -> None:
+def _check_inner(root: Folder, below: str, files: _Files, siblings: list[str]) -> None:
     """Refuses a class folder that holds parts, or a copy of the data set it lies in."""
     deeper = (file[len(below) + 1 :].split("/") for file, _ in files)
     inner = {names[0] for names in deeper if len(names) > 1}
@@ -258,7 +267,7 @@ def _is_output(folder: str, files: _Files, inside: Passed) -> bool:
 
 
 def _check_same_classes(
-    root: Path, places: Mapping[str, str], found: Mapping[str, Mapping[str, _Files]]
+    root: Folder, places: Mapping[str, str], found: Mapping[str, Mapping[str, _Files]]
 ) -> None:
     """Refuses classes that train lacks. Those that only train has are left to the split."""
     expected = found["train"]
@@ -277,7 +286,7 @@ def _check_same_classes(
             )
 
 
-def _check_flat(root: Path, base: str, classes: Mapping[str, _Files], passed: Passed) -> None:
+def _check_flat(root: Folder, base: str, classes: Mapping[str, _Files], passed: Passed) -> None:
     """Refuses folders where the labels can't be told from the folders."""
     where = printable(root / base)
     if classes and all(part_of(name) for name in classes):
@@ -300,7 +309,7 @@ def _check_flat(root: Path, base: str, classes: Mapping[str, _Files], passed: Pa
         )
 
 
-def _part_notes(root: Path, base: str, parts: Mapping[str, str]) -> Iterator[str]:
+def _part_notes(root: Folder, base: str, parts: Mapping[str, str]) -> Iterator[str]:
     """Which folders were taken for which parts, where that is not plain."""
     prefix = f"{base}/" if base else ""
     if any(place.removeprefix(prefix).lower() not in _PLAIN for place in parts.values()):
@@ -308,7 +317,7 @@ def _part_notes(root: Path, base: str, parts: Mapping[str, str]) -> Iterator[str
         yield f"parts: {told}"
 
 
-def _left_out(root: Path, base: str, names: list[str], passed: Passed) -> Iterator[str]:
+def _left_out(root: Folder, base: str, names: list[str], passed: Passed) -> Iterator[str]:
     """What lies beside the parts: a sentence for each folder of images."""
     for name in names:
         place, inside = join(base, name), Passed()

@@ -119,16 +119,21 @@ def read_file(path: Path) -> bytes:
             raise UnusableError("is a folder; name image files, or a folder that holds some")
         if not stat.S_ISREG(status.st_mode):  # opening a pipe could wait for ever
             raise UnusableError("is no regular file; give the image file itself")
-        if status.st_size > MAX_BYTES:
-            raise UnusableError(
-                f"has {status.st_size / 2**20:,.0f} MiB, over the limit of {MAX_BYTES // 2**20} "
-                "MiB; scale it down or remove it"
-            )
+        check_bytes(status.st_size)
         return path.read_bytes()
     except OSError as error:
         raise UnusableError(
             f"can't be read ({error.strerror}); check its path and permissions"
         ) from error
+
+
+def check_bytes(size: int) -> None:
+    """Raises `UnusableError` for a file of more bytes than an image to be classified has."""
+    if size > MAX_BYTES:
+        raise UnusableError(
+            f"has {size / 2**20:,.0f} MiB, over the limit of {MAX_BYTES // 2**20} MiB; scale it "
+            "down or remove it"
+        )
 
 
 def cannot_decode(error: Exception, remedy: str = "replace the file or remove it") -> UnusableError:

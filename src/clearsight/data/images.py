@@ -3,17 +3,20 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from clearsight.errors import DataError
+from clearsight.notebook import paragraphs, picture
 
+_SHOWN_CLASSES, _SHOWN_IMAGES = 10, 12
 Fit = Literal["letterbox", "crop", "stretch"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ImageSet:
     """Labelled images, all of one size.
 
@@ -60,6 +63,39 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        return f"<ImageSet {self._described()}>"
+
+    def _repr_html_(self) -> str:
+        names = ", ".join(self.classes[:_SHOWN_CLASSES])
+        more = ", …" * (len(self.classes) > _SHOWN_CLASSES)
+        return paragraphs([self._described(), names + more, *self.notes]) + picture(self._sheet())
+
+    def _described(self) -> str:
+        return (
+            f"{self.name}: {len(self):,} images of {self.size} × {self.size} px "
+            f"in {len(self.classes)} classes"
+        )
+
+    def _sheet(self) -> bytes:
+        """A PNG of the first images of the first classes, a row each."""
+        side, gap = max(self.size, min(2 * self.size, 64)), 4
+        rows = [
+            np.flatnonzero(self.labels == k)[:_SHOWN_IMAGES]
+            for k in range(min(len(self.classes), _SHOWN_CLASSES))
+        ]
+        step = side + gap
+        sheet = Image.new("RGB", (max(map(len, rows)) * step, len(rows) * step), "white")
+        for y, row in enumerate(rows):
+            for x, index in enumerate(row):
+                pixels = Image.fromarray(self.images[index]).resize(
+                    (side, side), Image.Resampling.NEAREST
+                )
+                sheet.paste(pixels, (x * step, y * step))
+        file = BytesIO()
+        sheet.save(file, "PNG")
+        return file.getvalue()
 
     @property
     def size(self) -> int:

@@ -5,7 +5,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import PurePath
 
 from clearsight.errors import DataError
 
@@ -104,7 +103,7 @@ def as_utf8(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def printable(path: str | PurePath) -> str:
+def printable(path: object) -> str:
     """A path for messages: one line of valid text, with escapes for what can't be printed."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in decoded(str(path))

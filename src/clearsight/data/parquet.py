@@ -77,7 +77,7 @@ def columns_without_images(file: Path) -> tuple[str, ...] | None:
     None where it holds encoded images or can't be read: `parquet_source` reads it, or says what is
     wrong.
     """
-    schema = _schema(file)
+    schema = _schema(file) if file.is_file() else None  # opening a pipe could wait for ever
     if schema is None or any(f.name in _IMAGES and not _is_text(f.type) for f in schema):
         return None
     return tuple(schema.names)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clearsight.data.packed import Packed
 from clearsight.errors import DataError
 from clearsight.files import file_digest
 
@@ -27,7 +28,7 @@ PARTS = {
 class Records:
     """Labelled images before decoding, N of them.
 
-    - `images`: N encoded images, each as bytes, as its file's path, or as pixels: uint8 [H, W],
+    - `images`: N encoded images, each as bytes, as its file's place, or as pixels: uint8 [H, W],
       [H, W, 3] or [H, W, 4]
     - `labels`: int64 [N], 0 … K-1; `classes`: K names, or none, and the labels are -1
     - `parts`: [N], as in `ImageSet`
@@ -36,7 +37,7 @@ class Records:
     - `groups`, `weights`: as in `ImageSet`
     """
 
-    images: Sequence[bytes | Path | np.ndarray]
+    images: Sequence[bytes | Path | Packed | np.ndarray]
     labels: np.ndarray
     classes: tuple[str, ...]
     parts: np.ndarray

@@ -16,18 +16,22 @@ from clearsight.data.archives import (
     archive_source,
     extracted_source,
     is_extracted,
+    is_published,
 )
 from clearsight.data.arrays import digits_source, npz_source
 from clearsight.data.cache import OnCorrupt, cached
 from clearsight.data.decoding import longest_side
 from clearsight.data.download import download as fetch
 from clearsight.data.folders import folder_source
+from clearsight.data.idx import idx_folder, idx_source, is_idx
 from clearsight.data.images import Fit, ImageSet
 from clearsight.data.names import printable
+from clearsight.data.packed import SUFFIXES, open_packed
 from clearsight.data.parquet import parquet_folder, parquet_source
 from clearsight.data.records import Source
 from clearsight.data.table_source import open_table, refuse_columns
 from clearsight.errors import DataError, DataNotFoundError
+from clearsight.notebook import shown
 from clearsight.progress import SILENT, Progress
 
 DEFAULT_SIZE = 32
@@ -35,7 +39,7 @@ OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/"
 
 
 def load_images(
-    source: str,
+    source: Path | str,
     *,
     size: int | None = None,
     up_to: int | None = None,
@@ -46,7 +50,7 @@ def load_images(
     columns: Mapping[str, str] | None = None,
     data_dir: str | Path | None = None,
     download: bool = True,
-    progress: Progress = SILENT,
+    progress: Progress | None = None,
     on_corrupt: OnCorrupt | None = None,
 ) -> ImageSet:
     """The images of `source`, fitted to `size` px (default 32), decoded once into the user's cache.
@@ -69,8 +73,9 @@ def load_images(
 
     Raises `DataNotFoundError` where there is no such data, `DataError` where it can't be used.
     """
+    progress = shown(progress)
     found = find_source(
-        source, images=images, columns=columns, data_dir=data_dir, download=download,
+        str(source), images=images, columns=columns, data_dir=data_dir, download=download,
         progress=progress,
     )  # fmt: skip
     if size is None:
@@ -129,17 +134,21 @@ def open_path(path: Path) -> Source:
         return parquet_source([path], path.stem)
     if path.suffix == ".npz":
         return npz_source(path)
-    if path.name.endswith((".tar.gz", ".tgz")):
+    if is_idx(path):
+        return idx_source(path)
+    if is_published(path):
         return archive_source(path)
+    if path.name.lower().endswith(SUFFIXES):
+        return folder_source(open_packed(path))
     raise DataError(
-        f"{path}: found a file of no known kind, expected a table (.csv, .tsv, .jsonl), "
-        ".parquet, .npz, an official CIFAR archive (.tar.gz), or a folder with one folder of "
-        "images per class"
+        f"{path}: found a file of no known kind, expected a table (.csv, .tsv, .jsonl), .parquet, "
+        ".npz, IDX, an archive (.zip, .tar, .tar.gz, .tar.bz2, .tar.xz), or a folder with one "
+        "folder of images per class"
     )
 
 
 def _open_folder(folder: Path) -> Source:
-    found = parquet_folder(folder)
+    found = idx_folder(folder) or parquet_folder(folder)
     if found is not None:
         return found
     for layout in LAYOUTS.values():

@@ -19,9 +19,10 @@ from clearsight.data.groups import exact_groups, find_near, joined, near_groups
 from clearsight.data.images import ImageSet, fitted_ids
 from clearsight.data.manifests import check_manifest
 from clearsight.data.names import PARTS, listed
-from clearsight.data.stratify import different_images, draw_subset, ranked, split_off
+from clearsight.data.stratify import different_images, draw_subset, grouped_folds, ranked, split_off
 from clearsight.errors import ConfigError, DataError
-from clearsight.progress import SILENT, Progress
+from clearsight.notebook import paragraphs, shown, table
+from clearsight.progress import Progress
 from clearsight.wording import counted
 
 _FORMAT = 2
@@ -30,7 +31,7 @@ GROUPS_TOGETHER = ", groups kept together"
 _FITTED_IDS_FORMAT = 1  # hashed the pixels after fitting; still read
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Split:
     """Indices into an `ImageSet`: int64 arrays, disjoint, each ordered by rank.
 
@@ -45,13 +46,26 @@ class Split:
     sources: dict[str, str]
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        counts = (f"{part}: {len(getattr(self, part)):,}" for part in PARTS)
+        return f"<Split {', '.join(counts)} images>"
 
-def split(images: ImageSet, config: DataConfig, progress: Progress = SILENT) -> Split:
-    """Parts of `images` as `config` asks; those that the source gives are respected.
+    def _repr_html_(self) -> str:
+        rows = [[part, f"{len(getattr(self, part)):,}", self.sources[part]] for part in PARTS]
+        return table(["part", "images", "how it was made"], rows) + paragraphs(self.notes)
+
+
+def split(
+    images: ImageSet, config: DataConfig | None = None, progress: Progress | None = None
+) -> Split:
+    """Parts of `images` as `config` asks, the `data` of a recipe, by default with its defaults.
+
+    Those that the source gives are respected.
 
     The training side is what the source puts into neither validation nor test.
 
-    - test: given, else `test` × all images, from the training side
+    - test: given, else `test` × all images, from the training side. With `folds` it is one of them,
+      and all images are on the training side, whatever part the source gives them
     - subset: so many of what is left of the training side
     - validation: given, else `validation` × the subset, or × the whole training side without one,
       so that 0.1 and 0.1 divide a flat folder 80/10/10
@@ -72,9 +86,12 @@ def split(images: ImageSet, config: DataConfig, progress: Progress = SILENT) -> 
     Raises `DataError` where train lacks a class or no class is large enough to be in every part,
     `ConfigError` where there would be neither validation nor test.
     """
+    progress, config = shown(progress), config or DataConfig()
     corrected, images = images, images.uncorrected()
+    if config.folds is not None:  # they are made of all images
+        images = replace(images, parts=np.full(len(images), "", images.parts.dtype))
     given = {part: bool((images.parts == part).any()) for part in PARTS}
-    make_test = not given["test"] and config.test > 0
+    make_test = not given["test"] and (config.test > 0 or config.folds is not None)
     make_validation = not given["validation"] and config.validation > 0
     making = make_test or make_validation
     near, near_told = _duplicates(images, config, make_test, making, progress)
@@ -102,7 +119,18 @@ def split(images: ImageSet, config: DataConfig, progress: Progress = SILENT) -> 
         )
     made = make_test + make_validation
     large = different_images(images, groups, train) > made
-    if make_test:
+    if config.folds is not None and config.fold is not None:
+        dealt = grouped_folds(images.labels[train], groups[train], config.folds)
+        if len(np.unique(dealt)) < config.folds:
+            raise ConfigError(
+                f"data.folds: found {config.folds}, but {images.name} has only "
+                f"{counted(len(np.unique(groups)), 'different image or group')}; lower it"
+            )
+        test, train = train[dealt == config.fold - 1], train[dealt != config.fold - 1]
+        sources["test"] = (
+            f"fold {config.fold} of {config.folds} of all {len(images):,} images, {how}"
+        )
+    elif make_test:
         total = round(config.test * len(images))
         test, train = split_off(images, groups, train, total, large, "test", reserve=made)
         sources["test"] = f"split off: {config.test:g} of all {len(images):,} images, {how}"
@@ -153,8 +181,7 @@ def from_manifest(images: ImageSet, manifest: Mapping[str, Any]) -> Split:
     """The split that `manifest` describes, in `images`, in any order.
 
     A manifest of format 1 holds for the `data.size` and `data.fit` it was made with only. Raises
-    `DataError` if the manifest was changed, or if images are missing, labelled or weighted
-    otherwise.
+    `DataError` if the manifest was changed, or if images are missing or labelled otherwise.
     """
     check_manifest(manifest)
     is_known = manifest["format"] in (_FITTED_IDS_FORMAT, _FORMAT)
@@ -191,12 +218,6 @@ def from_manifest(images: ImageSet, manifest: Mapping[str, Any]) -> Split:
             f"{images.name}: {changed:,} of the {len(ids):,} images in the split manifest have "
             "another label now; make a new split"
         )
-    if any(_weights(images, found[part]).get("weights") != parts[part].get("weights")
-           for part in PARTS):  # fmt: skip
-        raise DataError(
-            f"{images.name}: the images in the split manifest have other weights now; undo the "
-            "change, or make a new split"
-        )
     result = Split(
         train=found["train"],
         validation=found["validation"],
@@ -204,6 +225,20 @@ def from_manifest(images: ImageSet, manifest: Mapping[str, Any]) -> Split:
         sources={part: parts[part]["how"] for part in PARTS},
     )
     return replace(result, notes=_notes(images, result))
+
+
+def with_weights(images: ImageSet, split: Split, manifest: Mapping[str, Any]) -> ImageSet:
+    """The images with the weights that `manifest`, of which `split` was read, recorded of them.
+
+    Their source may say otherwise by now, and weighs nothing that is in no part.
+    """
+    recorded = {part: manifest["parts"][part].get("weights") for part in PARTS}
+    if None in recorded.values():
+        return replace(images, weights=None)
+    weights = np.zeros(len(images))
+    for part, values in recorded.items():
+        weights[getattr(split, part)] = values
+    return replace(images, weights=weights)
 
 
 def _manifest(

@@ -91,23 +91,23 @@ def split_off(
     return pool[chosen], pool[~chosen]
 
 
-def grouped_folds(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
+def grouped_folds(labels: np.ndarray, groups: np.ndarray, folds: int) -> np.ndarray:
     """int64 [N]: the fold of each image, 0 … `folds`-1, no group in two, classes spread evenly.
 
     `labels` int64 [N]; `groups` int64 [N], -1 for an image on its own. Groups are dealt out the
-    largest first, each to the fold that has the smallest share of its classes so far.
+    largest first, then in the order given, each to the fold that has the smallest share of its
+    classes so far.
     """
     alone = np.flatnonzero(groups < 0)
     groups = groups.copy()
     groups[alone] = groups.max(initial=-1) + 1 + np.arange(len(alone))
-    _, member = np.unique(groups, return_inverse=True)
-    counts = np.zeros((int(member.max(initial=-1)) + 1, int(labels.max(initial=-1)) + 1))
+    _, first, member = np.unique(groups, return_index=True, return_inverse=True)
+    counts = np.zeros((len(first), int(labels.max(initial=-1)) + 1))
     np.add.at(counts, (member, labels), 1)
     of_class = np.maximum(counts.sum(0), 1)
-    shuffled = np.random.default_rng(seed).permutation(len(counts))
-    found = np.empty(len(counts), np.int64)
+    found = np.empty(len(first), np.int64)
     filled = np.zeros((folds, counts.shape[1]))
-    for group in shuffled[np.argsort(-counts.sum(1)[shuffled], kind="stable")].tolist():
+    for group in np.lexsort((first, -counts.sum(1))).tolist():
         share = (filled / of_class) @ counts[group]
         found[group] = fold = np.lexsort((filled.sum(1), share))[0]
         filled[fold] += counts[group]

@@ -40,16 +40,21 @@ def open_table(
     if table is None:
         refuse_columns(str(path), images, columns)
         return None
-    folder = path.parent
-    if images is not None:
-        given = Path(images).expanduser()
-        folder = given if given.is_dir() else folder / given
-        if not folder.is_dir():
-            raise DataNotFoundError(
-                f"data.images: there is no folder {printable(given)}, neither in the working "
-                f"directory nor beside {printable(path)}; name the folder of the images"
-            )
+    folder = images_folder(path, images)
+    if not folder.is_dir():
+        raise DataNotFoundError(
+            f"data.images: there is no folder {printable(str(images))}, neither in the working "
+            f"directory nor beside {printable(path)}; name the folder of the images"
+        )
     return table_source(table, folder, columns or {})
+
+
+def images_folder(table: Path, images: str | Path | None) -> Path:
+    """The folder that the files of a table are relative to; it may not exist."""
+    if images is None:
+        return table.parent
+    given = Path(images).expanduser()
+    return given if given.is_dir() else table.parent / given
 
 
 def refuse_columns(

@@ -2,13 +2,17 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 
 from clearsight.data.formats import IMAGE_SUFFIXES
 from clearsight.data.names import listed, printable
+from clearsight.data.packed import Packed
 from clearsight.errors import DataError
+
+Folder = Path | Packed
+Entry = os.DirEntry[str] | Packed
 
 
 class Kind(StrEnum):
@@ -66,8 +70,10 @@ class Passed:
         )
 
 
-def scan(folder: str | Path) -> list[os.DirEntry[str]]:
+def scan(folder: Folder) -> Sequence[Entry]:
     """The folder's entries by name. Raises `DataError` where it can't be read."""
+    if isinstance(folder, Packed):
+        return folder.scan()
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
@@ -77,14 +83,14 @@ def scan(folder: str | Path) -> list[os.DirEntry[str]]:
         ) from error
 
 
-def kind_of(entry: os.DirEntry[str]) -> Kind:
+def kind_of(entry: Entry) -> Kind:
     """What `entry` is, without opening it. A link to a regular file counts as that file."""
     name = entry.name.lower()
     if name.startswith(".") or name in _SYSTEM:
         return Kind.HIDDEN
     try:
         if entry.is_dir(follow_symlinks=False):
-            return Kind.OWN if is_own(entry.path) else Kind.FOLDER
+            return Kind.OWN if is_own(_place(entry)) else Kind.FOLDER
         if entry.is_file():
             return (
                 Kind.IMAGE if name.endswith(IMAGE_SUFFIXES)
@@ -96,15 +102,23 @@ def kind_of(entry: os.DirEntry[str]) -> Kind:
         return Kind.LINK
 
 
-def is_own(folder: str | Path) -> bool:
+def _place(entry: Entry) -> str | Packed:
+    return entry if isinstance(entry, Packed) else entry.path
+
+
+def is_own(folder: str | Folder) -> bool:
     """Whether clearsight wrote `folder`: a run, a bundle, a cached data set, MLflow's artifacts."""
+    if isinstance(folder, Packed):
+        return folder.name in _OWN_FOLDERS or any(
+            all((folder / name).is_file() for name in names) for names in _OWN_FILES
+        )
     return os.path.basename(folder) in _OWN_FOLDERS or any(  # noqa: PTH119 - 2 µs, not 10
         all(os.path.isfile(os.path.join(folder, name)) for name in names)  # noqa: PTH113, PTH118
         for names in _OWN_FILES
     )
 
 
-def walk(root: Path, below: str, passed: Passed) -> Iterator[tuple[str, os.DirEntry[str]]]:
+def walk(root: Folder, below: str, passed: Passed) -> Iterator[tuple[str, Entry]]:
     """The image files in `root`/`below` and its folders, by their path from `root`.
 
     No linked folder is followed. What is passed over goes to `passed`.
@@ -126,7 +140,7 @@ def walk(root: Path, below: str, passed: Passed) -> Iterator[tuple[str, os.DirEn
             passed.add(kind, relative)
 
 
-def subfolders(root: Path, below: str, passed: Passed) -> list[str]:
+def subfolders(root: Folder, below: str, passed: Passed) -> list[str]:
     """Names of the folders in `root`/`below`, sorted; all else goes to `passed`.
 
     A linked folder counts where it lies elsewhere: links into the same folder would give the same
@@ -145,9 +159,9 @@ def subfolders(root: Path, below: str, passed: Passed) -> list[str]:
     return names
 
 
-def _leads_elsewhere(entry: os.DirEntry[str], root: Path) -> bool:
+def _leads_elsewhere(entry: Entry, root: Folder) -> bool:
     try:
-        if not entry.is_dir():
+        if not entry.is_dir() or isinstance(root, Packed):
             return False
         target = Path(entry.path).resolve(strict=True)
         holder = Path(entry.path).parent.resolve()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from math import sqrt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from clearsight.errors import RunError, UsageError
 from clearsight.evaluation.intervals import wilson
 from clearsight.evaluation.predictions import Predictions, read_predictions
 from clearsight.files import read_json
-from clearsight.runs import Run, check_measured
+from clearsight.notebook import Result
+from clearsight.runs import Run, check_measured, open_run
+from clearsight.wording import clock, interval, percent
 
 SIGNIFICANCE = 0.05
 CONFIDENCE = 0.95
@@ -72,7 +75,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def compare_runs(runs: Sequence[Run]) -> dict[str, Any]:
+def compare_runs(runs: Sequence[Run | Path | str]) -> Result:
     """Every later run against the first, on the part all were measured on, as JSON-able values.
 
     `part`, `n`; `runs`: of each `run`, `recipe`, `seed`, `tta`, `accuracy`, and the `seconds` that
@@ -83,25 +86,39 @@ def compare_runs(runs: Sequence[Run]) -> dict[str, Any]:
     """
     if len(runs) < 2:
         raise UsageError(f"compare: found {len(runs)} run; name two or more run folders")
-    measured = [_measured(run) for run in runs]
+    opened = [run if isinstance(run, Run) else open_run(run) for run in runs]
+    measured = [_measured(run) for run in opened]
     (_, first), *others = measured
     pairs: list[dict[str, Any]] = []
-    for (_, other), run in zip(others, runs[1:], strict=True):
-        _check_same_images(runs[0], first, run, other)
+    for (_, other), run in zip(others, opened[1:], strict=True):
+        _check_same_images(opened[0], first, run, other)
         pairs.append(
-            {"a": str(runs[0].path), "b": str(run.path), **compare_predictions(first, other)}
+            {"a": str(opened[0].path), "b": str(run.path), **compare_predictions(first, other)}
         )
     for pair, adjusted in zip(pairs, holm([pair["p_value"] for pair in pairs]), strict=True):
         pair["p_adjusted"] = adjusted
         pair["real"] = adjusted < SIGNIFICANCE
         pair["sentence"] = verdict(pair, compared=len(pairs))
-    return {
+    content = {
         "part": measured[0][0]["part"],
         "n": len(first.labels),
         "confidence": CONFIDENCE,
         "runs": [{k: v for k, v in about.items() if k != "part"} for about, _ in measured],
         "pairs": pairs,
     }
+    same = f"measured on the same {content['n']:,} images ({content['part']} part)"
+    return Result(
+        content,
+        [same, *(pair["sentence"] for pair in pairs)],
+        ["run", "recipe", "seed", "views", "accuracy", "95 % interval", "time"],
+        [
+            [
+                row["run"], row["recipe"], str(row["seed"]), row["tta"],
+                percent(row["accuracy"]["value"]), interval(row["accuracy"]), clock(row["seconds"]),
+            ]
+            for row in content["runs"]
+        ],
+    )  # fmt: skip
 
 
 def compare_predictions(a: Predictions, b: Predictions) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def out_of_fold(
     """
     from sklearn.linear_model import LogisticRegression
 
-    folds = _folds(labels, seed) if groups is None else grouped_folds(labels, groups, FOLDS, seed)
+    folds = _folds(labels, seed) if groups is None else _grouped(labels, groups, seed)
     scale = np.maximum(features.std(0, dtype=np.float64), 1e-6)
     x = ((features - features.mean(0, dtype=np.float64)) / scale).astype(np.float32)
     found = np.full((len(labels), classes), np.nan)
@@ -228,6 +228,13 @@ def _share(margins: np.ndarray) -> np.ndarray:
     from scipy.special import expit
 
     return expit(margins)
+
+
+def _grouped(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    folds = np.empty(len(labels), np.int64)
+    folds[shuffled] = grouped_folds(labels[shuffled], groups[shuffled], FOLDS)
+    return folds
 
 
 def _folds(labels: np.ndarray, seed: int) -> np.ndarray:

@@ -9,6 +9,8 @@ from clearsight.data.names import listed
 from clearsight.errors import DataError
 from clearsight.evaluation.intervals import accuracy_interval, difference_interval
 from clearsight.evaluation.predictions import Predictions
+from clearsight.notebook import Result
+from clearsight.wording import interval, percent
 
 
 def side_by_side(
@@ -53,6 +55,35 @@ def side_by_side(
             for k in shared
         ],
     }
+
+
+def other_data_result(content: Mapping[str, Any]) -> Result:
+    """An entry of `other-data.json` in words, and its classes, the one that lost most first."""
+    own, shared = content["own"], len(content["classes"])
+    part = "its test part" if content["part"] == "test" else "all of its images"
+    lines = [
+        f"accuracy on {content['name']} {percent(content['accuracy']['value'])} (95 % interval "
+        f"{interval(content['accuracy'])}, n = {content['n']:,}, {part})",
+        f"accuracy on the run's {own['split']} part {percent(own['accuracy']['value'])} (95 % "
+        f"interval {interval(own['accuracy'])}, n = {own['n']:,})",
+        shift_sentence(content),
+    ]
+    if shared < content["of"]:
+        lines.append(f"both over the {shared} of {content['of']} classes that both have")
+    if content["left_out"]:
+        lines.append(
+            f"left out: {content['left_out']:,} images with which the run was trained or validated"
+        )
+    rows = sorted(content["per_class"], key=lambda row: row["recall"] - row["own_recall"])
+    return Result(
+        content,
+        lines,
+        ["class", "n", "recall", f"on {own['split']}"],
+        [
+            [row["name"], f"{row['n']:,}", percent(row["recall"], 1), percent(row["own_recall"], 1)]
+            for row in rows
+        ],
+    )
 
 
 def shift_sentence(result: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from clearsight.figures.probabilities import coverage_accuracy, reliability_diag
 from clearsight.figures.save import save
 from clearsight.figures.training import training_curves
 from clearsight.files import read_csv, read_json
+from clearsight.notebook import Figures
 from clearsight.runs import Run
 from clearsight.runtime.seeds import generator
 
@@ -48,7 +49,7 @@ def draw_data(folder: Path, images: ImageSet, parts: Split | None) -> list[Path]
     )
 
 
-def draw_augmentation(folder: Path, config: Config, images: ImageSet, parts: Split) -> list[Path]:
+def draw_augmentation(folder: Path, config: Config, images: ImageSet, parts: Split) -> Figures:
     """`augmentation_examples` of the recipe's own augmentation, into `folder`."""
     originals = torch.from_numpy(np.array(images.images[parts.train[:EXAMPLES]]))
     repeated = originals.repeat_interleave(VARIANTS, 0)
@@ -62,9 +63,10 @@ def draw_augmentation(folder: Path, config: Config, images: ImageSet, parts: Spl
         classes=len(images.classes),
     )
     rows = augmented.view(len(originals), VARIANTS, *originals.shape[1:])
-    return _save(
+    drawn = _save(
         folder, augmentation_examples=augmentation_examples(originals.numpy(), rows.numpy())
     )
+    return Figures(drawn)
 
 
 def draw_audit(folder: Path, images: ImageSet, report: AuditReport) -> list[Path]:

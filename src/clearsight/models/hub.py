@@ -1,9 +1,11 @@
 """Files of the model hub: a failure is named within seconds, a download may take its time."""
 
 import logging
+import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 from clearsight.errors import WeightsError, first_line
@@ -13,13 +15,24 @@ PATIENCE = 4.5  # seconds without an answer, or without a byte, after which the 
 BLOCK = 1 << 16  # bytes between two signs of progress
 
 
+def client() -> ModuleType:
+    """The hub's client, which tells its makers nothing of this machine."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    if os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1":  # timm may have imported it before
+        cast(Any, constants).HF_HUB_DISABLE_TELEMETRY = True
+    return huggingface_hub
+
+
 def fetch(repository: str, files: Sequence[str]) -> Path:
     """The first of `files` that the hub's `repository` holds, in the hub's own cache.
 
     It is downloaded where it is not there yet. Raises `WeightsError`, whose message is the reason
     alone, within `PATIENCE` seconds after the hub's last sign of life.
     """
-    import huggingface_hub
+    huggingface_hub = client()
     from huggingface_hub import constants
 
     cached = [huggingface_hub.try_to_load_from_cache(repository, file) for file in files]
@@ -31,16 +44,16 @@ def fetch(repository: str, files: Sequence[str]) -> Path:
     file = next((file for file in files if _is_there(repository, file)), None)
     if file is None:
         raise WeightsError(f"{repository} on the model hub holds neither of {', '.join(files)}")
-    return _download(repository, file)
+    return download(repository, file)
 
 
 def _is_there(repository: str, file: str) -> bool:
-    import huggingface_hub
+    huggingface_hub = client()
     from huggingface_hub.errors import EntryNotFoundError
 
     url = huggingface_hub.hf_hub_url(repository, file)
     try:
-        _watched(
+        watched(
             lambda _: huggingface_hub.get_hf_file_metadata(url, timeout=PATIENCE),
             f"gave no answer in {PATIENCE:g} seconds",
         )
@@ -51,27 +64,42 @@ def _is_there(repository: str, file: str) -> bool:
     return True
 
 
-def _download(repository: str, file: str) -> Path:
-    import huggingface_hub
+def download(
+    repository: str, file: str, *, revision: str | None = None, folder: Path | None = None
+) -> Path:
+    """The file of the hub's repository, in `folder` or in the hub's own cache.
+
+    Raises `WeightsError`, whose message is the reason alone, where no byte comes for `PATIENCE`
+    seconds or the client fails.
+    """
+    huggingface_hub = client()
     from huggingface_hub.utils import tqdm
 
     def work(advanced: Callable[[int], None]) -> str:
         class Bar(tqdm):
+            def __init__(self, *args: Any, **options: Any) -> None:
+                super().__init__(*args, **(options | {"desc": file}))  # without the commit
+
             def update(self, n: float | None = 1) -> bool | None:
                 advanced(int(n or 0))
                 return super().update(n)
 
-        return huggingface_hub.hf_hub_download(repository, file, tqdm_class=Bar)
+        return huggingface_hub.hf_hub_download(
+            repository, file, revision=revision, local_dir=folder, tqdm_class=Bar
+        )
 
     with _small_blocks():
-        return Path(_watched(work, f"stalled while {file} was downloaded"))
+        return Path(watched(work, f"stalled while {file} was downloaded"))
 
 
-def _watched(work: Callable[[Callable[[int], None]], Result], silence: str) -> Result:
+def watched(
+    work: Callable[[Callable[[int], None]], Result], silence: str, patience: float | None = None
+) -> Result:
     """What `work` returns. It gets a function that takes the bytes it has got since the last call.
 
     Raises `WeightsError` where the client fails, and, for it would try again for minutes, where
-    no new byte has come for `PATIENCE` seconds; `silence` then says what happened.
+    no new byte has come for `patience` seconds (default: `PATIENCE`); `silence` then says what
+    happened.
     """
 
     def counted(hear: Callable[[], None]) -> Result:
@@ -88,17 +116,19 @@ def _watched(work: Callable[[Callable[[int], None]], Result], silence: str) -> R
 
     with _warnings() as warned:
         try:
-            return with_patience(counted, PATIENCE)
+            return with_patience(counted, PATIENCE if patience is None else patience)
         except SilenceError:
             reason = f" ({warned[-1]})" if warned else ""
             raise WeightsError(f"the model hub {silence}{reason}") from None
         except Exception as error:
-            raise WeightsError(_reason(error)) from error
+            raise WeightsError(in_words(error)) from error
 
 
-def _reason(error: Exception) -> str:
+def in_words(error: Exception) -> str:
     """What went wrong; the classes of the client's errors change with its HTTP library."""
     status = getattr(getattr(error, "response", None), "status_code", None)
+    if status is None and isinstance(error.__cause__, Exception):
+        return in_words(error.__cause__)  # the client's own advice says less
     first = first_line(error)
     if status in (401, 403):
         return f"the model hub refuses access (status {status}: {first}); log in (`hf auth login`)"

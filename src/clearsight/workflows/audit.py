@@ -1,6 +1,7 @@
 """`clearsight audit`: damage, duplicates and balance of a data set, before training on it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from clearsight.data import audit as auditing
 from clearsight.data.splits import split
 from clearsight.errors import DataError
 from clearsight.figures.run import draw_audit, draw_data
-from clearsight.progress import SILENT, Progress
+from clearsight.notebook import Figures, shown
+from clearsight.progress import Progress
 from clearsight.workflows.loading import load_data
 
 
@@ -22,7 +24,7 @@ def audit(
     out: Path | str | None = None,
     strict: bool = False,
     settings: Mapping[str, Any] | None = None,
-    progress: Progress = SILENT,
+    progress: Progress | None = None,
 ) -> auditing.AuditReport:
     """Checks a data set as it would be split by default; figures go into `out`, if given.
 
@@ -31,6 +33,7 @@ def audit(
     One that can't be split is checked as a whole, and the report says why. Damaged images are left
     out and listed; with `strict` the first is a `DataError`.
     """
+    progress = shown(progress)
     corrupt: list[str] = []
     table = {**(settings or {}), "source": source, "truncated": truncated}
     config = Config(data=parse(DataConfig, table, "data"))
@@ -47,6 +50,6 @@ def audit(
         images, parts, corrupt=tuple(corrupt), unsplit=unsplit, progress=progress
     )
     if out is not None:
-        draw_data(Path(out), images, parts)
-        draw_audit(Path(out), images, report)
+        drawn = draw_data(Path(out), images, parts) + draw_audit(Path(out), images, report)
+        report = replace(report, figures=Figures(drawn))
     return report

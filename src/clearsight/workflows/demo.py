@@ -37,10 +37,10 @@ def demo(
     for line in report.lines():
         if line not in (*images.notes, *parts.notes):  # training says those
             progress.say(f"audit   {line}")
-    run = train(config, out=out, images=images, progress=progress)
+    run = train(config, data=images, out=out, progress=progress)
     draw_audit(run.figures, images, report)
-    bundle = export(run, images=images, progress=progress)
-    progress.say(f"export  {bundle}: ONNX Runtime gives the same labels")
+    bundle = export(run, data=images, progress=progress)
+    progress.say(f"export  {bundle.path}: ONNX Runtime gives the same labels")
     progress.say(f"report  {write_report(run)}")
     progress.say(f"done in {time.perf_counter() - started:.0f} s")
     return run

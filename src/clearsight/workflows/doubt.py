@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from clearsight.evaluation.metrics import predict_probabilities
 from clearsight.evaluation.predictions import read_predictions
 from clearsight.models.classifier import Classifier
 from clearsight.models.stages import stages
+from clearsight.notebook import Result, shown
 from clearsight.progress import SILENT, Progress
 from clearsight.runs import Run, at_work
 from clearsight.runtime.device import pick_device, pick_precision
@@ -37,7 +37,7 @@ from clearsight.training.freezing import selected
 from clearsight.training.inputs import CHUNK
 from clearsight.training.margins import Margins
 from clearsight.training.train import part_digest
-from clearsight.workflows.loading import LoadedRun, load_run
+from clearsight.workflows.loading import Data, LoadedRun, load_run
 
 SHOWN = 200
 
@@ -46,11 +46,10 @@ def doubt(
     run: Run | Path | str,
     *,
     show: int = SHOWN,
-    data: str | None = None,
+    data: Data | None = None,
     data_dir: Path | str | None = None,
-    images: ImageSet | None = None,
-    progress: Progress = SILENT,
-) -> dict[str, Any]:
+    progress: Progress | None = None,
+) -> Result:
     """Ranks all images of a run by how likely their label is wrong; writes `doubt.csv` and page.
 
     Training labels are judged by how training went, where the backbone learnt from them: it has
@@ -61,10 +60,11 @@ def doubt(
     and `page`, `evidence` by part (`margins`, `out-of-fold heads` or `predictions`), `images` and
     `trailing` by part, how many there are and how many labels trail another class.
 
-    `data` says where the images lie, if not where they were; `images` are the run's, where they are
-    loaded already. Raises `RunError` for a run without a checkpoint.
+    `data` says where the images lie, if not where they were, or is the run's `ImageSet`. Raises
+    `RunError` for a run without a checkpoint.
     """
-    loaded = load_run(run, data=data, data_dir=data_dir, images=images, progress=progress)
+    progress = shown(progress)
+    loaded = load_run(run, data=data, data_dir=data_dir, progress=progress)
     if not loaded.run.last.is_dir():
         raise RunError(
             f"run {loaded.run.path}: it has not trained for an epoch yet; "
@@ -74,13 +74,17 @@ def doubt(
     with at_work(loaded.run):
         write_doubts(loaded.run.doubts, doubts)
         write_page(loaded.run, doubts, kinds, show)
-    return {
-        "csv": str(loaded.run.doubts),
-        "page": str(loaded.run.doubt_page),
-        "evidence": kinds,
-        "images": {part: int((doubts.parts == part).sum()) for part in kinds},
-        "trailing": {part: trailing(doubts, part) for part in kinds},
-    }
+    images = {part: int((doubts.parts == part).sum()) for part in kinds}
+    behind = {part: trailing(doubts, part) for part in kinds}
+    lines = [
+        f"{part}: {behind[part]:,} of {images[part]:,} labels trail another class, judged by {kind}"
+        for part, kind in kinds.items()
+    ]
+    csv, page = str(loaded.run.doubts), str(loaded.run.doubt_page)
+    return Result(
+        {"csv": csv, "page": page, "evidence": kinds, "images": images, "trailing": behind},
+        [*lines, f"page  {page}  (open it in a browser)", f"list  {csv}"],
+    )
 
 
 def find_doubts(loaded: LoadedRun, progress: Progress = SILENT) -> tuple[dict[str, str], Doubts]:

@@ -7,19 +7,19 @@ from clearsight.bundle import export as bundling
 from clearsight.bundle.card import int8_cost
 from clearsight.bundle.conversion.convert import convert as converted
 from clearsight.bundle.conversion.runtime import ABOUT
-from clearsight.bundle.format import read_bundle
+from clearsight.bundle.format import Bundle, read_bundle
 from clearsight.bundle.quantize import CALIBRATION, Int8Images
 from clearsight.config.recipes import recipe_hash, to_table
 from clearsight.config.schema import Config
-from clearsight.data.images import ImageSet
 from clearsight.errors import DataError
 from clearsight.evaluation.predictions import without_files
 from clearsight.files import read_json
 from clearsight.ledger import HARDWARE
-from clearsight.progress import SILENT, Progress
+from clearsight.notebook import shown
+from clearsight.progress import Progress
 from clearsight.runs import Run, check_measured, open_run
 from clearsight.training.checkpoint import load_classifier, load_metadata
-from clearsight.workflows.loading import LoadedRun, load_run
+from clearsight.workflows.loading import Data, LoadedRun, load_run
 
 
 def export(
@@ -27,24 +27,24 @@ def export(
     *,
     out: Path | str | None = None,
     int8: bool = False,
-    data: str | None = None,
+    data: Data | None = None,
     data_dir: Path | str | None = None,
-    images: ImageSet | None = None,
-    progress: Progress = SILENT,
-) -> Path:
-    """Writes the bundle of a measured run, default into the run folder; returns its path.
+    progress: Progress | None = None,
+) -> Bundle:
+    """Writes the bundle of a measured run, default into the run folder, and returns it.
 
-    `int8` adds a graph in 8-bit integers, calibrated on training images; `data` says where the
-    images lie, if not where they were; `images` are the run's, where they are loaded already.
-    Raises `DataError` for int8 without a validation part, `BundleError` where accuracy on it falls
-    by over 0.5 points.
+    It can be given wherever the path of its folder can. `int8` adds a graph in 8-bit integers,
+    calibrated on training images; `data` says where the images lie, if not where they were, or is
+    the run's `ImageSet`. Raises `DataError` for int8 without a validation part, `BundleError` where
+    accuracy on it falls by over 0.5 points.
     """
+    progress = shown(progress)
     run = run if isinstance(run, Run) else open_run(run)
     check_measured(run)
-    loaded = load_run(run, data=data, data_dir=data_dir, images=images, progress=progress)
+    loaded = load_run(run, data=data, data_dir=data_dir, progress=progress)
     _, indices = loaded.measured()
     validation = run.validation_predictions
-    bundle = bundling.export(
+    path = bundling.export(
         load_classifier(run.weights),
         out=Path(out) if out is not None else run.bundle,
         fit=loaded.images.fit,
@@ -57,9 +57,9 @@ def export(
         int8=_for_int8(loaded) if int8 else None,
         progress=progress,
     )
-    cost = read_bundle(bundle, verify=False).int8
-    if cost is not None:
-        progress.say(f"int8: {int8_cost(cost)}")
+    bundle = read_bundle(path, verify=False)
+    if bundle.int8 is not None:
+        progress.say(f"int8: {int8_cost(bundle.int8)}")
     return bundle
 
 
@@ -68,20 +68,21 @@ def convert(
     to: str,
     *,
     out: Path | str | None = None,
-    data: str | None = None,
+    data: Data | None = None,
     data_dir: Path | str | None = None,
-    progress: Progress = SILENT,
+    progress: Progress | None = None,
 ) -> Path:
     """Writes a measured run's model for another runtime, default into the run folder, as `to`.
 
     `to`: a key of `bundle.conversion.convert.RUNTIMES`, where the errors stand. The model is that
     of the run's bundle, which is written first where there is none. Returns the folder's path.
     """
+    progress = shown(progress)
     run = run if isinstance(run, Run) else open_run(run)
     check_measured(run)
     loaded = load_run(run, data=data, data_dir=data_dir, progress=progress)
     if not run.bundle.exists():
-        export(run, images=loaded.images, progress=progress)
+        export(run, data=loaded.images, progress=progress)
     _, indices = loaded.measured()
     folder = Path(out) if out is not None else run.path / to
     bundle = read_bundle(run.bundle)

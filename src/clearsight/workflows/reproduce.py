@@ -74,10 +74,10 @@ def reproduce(
             f"{recorded.split_hash[:12]}…; name the data it was trained on with --data"
         )
     config = replace(config, data=made[0])
-    run = train(config, out=out, images=images, progress=progress)
+    run = train(config, data=images, out=out, progress=progress)
     evaluation = read_json(run.evaluation)
     if evaluation["tta"] != recorded.evaluation["tta"]:
-        evaluation = evaluate(run, tta=recorded.evaluation["tta"], images=images)
+        evaluation = evaluate(run, tta=recorded.evaluation["tta"], data=images, progress=SILENT)
     same_weights = weights_digest(run.weights / WEIGHTS) == recorded.weights
     same_history = None if recorded.history is None else read_csv(run.history) == recorded.history
     before, after = recorded.evaluation["accuracy"], evaluation["accuracy"]

@@ -10,14 +10,16 @@ from clearsight.evaluation.corruptions import (
     right_under_corruptions,
     summarise_corruptions,
 )
+from clearsight.evaluation.summary import corruptions_result
 from clearsight.figures.robustness import corruption_curves
 from clearsight.figures.save import save
 from clearsight.files import write_json
+from clearsight.notebook import Result, shown
 from clearsight.progress import SILENT, Progress
 from clearsight.runs import Run, at_work, check_measured
 from clearsight.training.checkpoint import load_classifier
 from clearsight.training.recorded import is_trained
-from clearsight.workflows.loading import LoadedRun, load_run
+from clearsight.workflows.loading import Data, LoadedRun, load_run
 from clearsight.workflows.results import report
 
 
@@ -25,25 +27,26 @@ def evaluate_corruptions(
     run: Run | Path | str,
     *,
     n: int = SAMPLE,
-    data: str | None = None,
+    data: Data | None = None,
     data_dir: Path | str | None = None,
-    progress: Progress = SILENT,
-) -> dict[str, Any]:
+    progress: Progress | None = None,
+) -> Result:
     """Accuracy under fifteen corruptions at five severities, and as JPEG files.
 
     Measured on `n` images of the part the run is measured on, equally many of each class, or on all
     of them where it has fewer; one view per image, as the bundle predicts. Writes
     `corruptions.json`, whose content is returned, its figure, and the report anew. `data` says
-    where the run's images lie, if not where they were. Raises `RunError` where the run was not
-    trained to its end and measured.
+    where the run's images lie, if not where they were, or is the run's `ImageSet`. Raises
+    `RunError` where the run was not trained to its end and measured.
     """
+    progress = shown(progress)
     loaded = load_run(run, data=data, data_dir=data_dir, progress=progress)
     check_measured(loaded.run)
     check_finished(loaded)
     with at_work(loaded.run):
         result = measure_corruptions(loaded, n, progress)
         report(loaded.run)
-    return result
+    return corruptions_result(result)
 
 
 def check_finished(loaded: LoadedRun) -> None:

@@ -1,12 +1,10 @@
 """By what the measured images of a run are cut into slices."""
 
-from pathlib import Path
-
 import numpy as np
 
 from clearsight.data.originals import file_properties
 from clearsight.evaluation.slices import properties
-from clearsight.workflows.loading import LoadedRun
+from clearsight.workflows.loading import LoadedRun, files_folder
 
 Values = dict[str, np.ndarray]
 Flags = dict[str, tuple[np.ndarray, str, str]]
@@ -19,7 +17,7 @@ def slicing(loaded: LoadedRun, near: np.ndarray) -> tuple[Values, Flags]:
     """
     images, (_, indices) = loaded.images, loaded.measured()
     values = properties(images.images[indices])
-    values |= file_properties(Path(loaded.config.data.source), images.files[indices])
+    values |= file_properties(files_folder(loaded.config.data), images.files[indices])
     is_near = np.zeros(len(indices), bool)
     is_near[near] = True
     named = ("images with a near duplicate in training", "images without one")

@@ -2,16 +2,18 @@
 
 import shutil
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from clearsight.config.recipes import load_recipe
 from clearsight.config.schema import Config
 from clearsight.data.images import ImageSet
 from clearsight.data.splits import PARTS, Split, copies_of_training, manifest, split
+from clearsight.errors import UsageError
 from clearsight.files import (
     missing_parents,
     read_json,
@@ -21,7 +23,8 @@ from clearsight.files import (
     write_text,
 )
 from clearsight.models.classifier import Classifier
-from clearsight.progress import SILENT, Progress
+from clearsight.notebook import in_notebook, shown
+from clearsight.progress import Progress
 from clearsight.runs import Run, at_work, create_numbered_run, create_run, open_run, tidy
 from clearsight.runtime.device import pick_device, pick_precision
 from clearsight.runtime.environment import environment
@@ -32,7 +35,7 @@ from clearsight.training.phases import check_phases
 from clearsight.training.preflight import check_run
 from clearsight.training.recorded import check_recipe, is_trained
 from clearsight.training.train import new_classifier, train_model
-from clearsight.workflows.loading import LoadedRun, load_data, load_run
+from clearsight.workflows.loading import Data, LoadedRun, load_data, load_run
 from clearsight.workflows.results import (
     CALIBRATED,
     EXPLAINED,
@@ -49,58 +52,62 @@ from clearsight.workflows.starting import note_start
 
 
 def train(
-    config: Config,
+    recipe: Config | Path | str,
     *,
+    data: Data | None = None,
+    overrides: Mapping[str, Any] | None = None,
     out: Path | str | None = None,
     data_dir: Path | str | None = None,
-    images: ImageSet | None = None,
     seeds: Seeds | None = None,
     force: bool = False,
-    progress: Progress = SILENT,
+    progress: Progress | None = None,
 ) -> Run:
     """Trains, validates, then measures on test, explains and reports; returns the run.
 
+    `recipe` and `overrides` are as for `load_recipe`, which gives a `Config` as well. `data` are
+    the images, an `ImageSet` or what `load_images` takes; default: those that the recipe names.
     `out` is the run folder, default `runs/<date>-<recipe>-s<seed>`; it is made before anything else
-    is done, so that of two trainings one gets it. `images` are the recipe's, where they are loaded
-    already; `seeds` joins runs that differ in their seed, for the tracker. `force` trains in spite
-    of what the pre-flight check finds, and says so in `environment.json`.
+    is done, so that of two trainings one gets it. `seeds` joins runs that differ in their seed, for
+    the tracker. `force` trains in spite of what the pre-flight check finds, and says so in
+    `environment.json`.
 
-    Raises `ClearsightError`s, and leaves no run folder where not even an epoch was reached.
+    Ctrl-C leaves a run that `resume` finishes. Raises `ClearsightError`s, and leaves no run folder
+    where not even an epoch was reached.
     """
+    progress = shown(progress)
+    images = data if isinstance(data, ImageSet) else None
+    config = _config(recipe, data, overrides or {}, progress)
     check_installed(config.tracking.tracker)
-    if images is not None:
-        config = _without_foreign_target(config, images, progress)
     path = Path("runs") if out is None else Path(out)
     made = [] if path.exists() else [*([path] if out is None else []), *missing_parents(path)]
-    facts = _environment(config, seeds, force)
+    facts = surroundings(config, seeds, force=force)
     run = create_numbered_run(config, facts) if out is None else create_run(path, config, facts)
     with at_work(run), _resumable(run, made=made):
-        _train(run, data=None, data_dir=data_dir, images=images, progress=progress)
+        _train(run, data=images, data_dir=data_dir, progress=progress)
     return run
 
 
 def resume(
-    path: Path | str,
+    path: Run | Path | str,
     *,
-    data: str | None = None,
+    data: Data | None = None,
     data_dir: Path | str | None = None,
-    images: ImageSet | None = None,
-    progress: Progress = SILENT,
+    progress: Progress | None = None,
 ) -> Run:
     """Finishes the run in folder `path`: what is missing of it is made as `train` would have.
 
     Training continues after the last whole epoch. A complete run is left as it is, and said to be.
-    `data` says where the images lie, if not where they were; `images` are the run's, where they are
-    loaded already. Raises `RunError` where another process is at work in the run, or where its
-    recipe was edited.
+    `data` says where the images lie, if not where they were, or is the run's `ImageSet`. Raises
+    `RunError` where another process is at work in the run, or where its recipe was edited.
     """
-    run = open_run(path)
+    progress = shown(progress)
+    run = path if isinstance(path, Run) else open_run(path)
     with at_work(run), _resumable(run):
         tidy(run)
         check_recipe(run, run.config())
         if missing(run):
             check_installed(run.config().tracking.tracker)
-            _train(run, data=data, data_dir=data_dir, images=images, progress=progress)
+            _train(run, data=data, data_dir=data_dir, progress=progress)
         else:
             progress.say(f"run {run.path}: it is complete, nothing to resume")
     return run
@@ -122,7 +129,9 @@ def corrected(images: ImageSet, parts: Split) -> str:
     )
 
 
-def _environment(config: Config, seeds: Seeds | None, force: bool) -> dict[str, Any]:
+def surroundings(
+    config: Config, seeds: Seeds | None = None, *, force: bool = False
+) -> dict[str, Any]:
     """The content of `environment.json` before the pre-flight check."""
     device = pick_device(config.training.device)
     return {
@@ -135,14 +144,27 @@ def _environment(config: Config, seeds: Seeds | None, force: bool) -> dict[str, 
     }
 
 
-def _without_foreign_target(config: Config, images: ImageSet, progress: Progress) -> Config:
-    """The recipe, without its target where the images given are not of the source it names."""
-    target, source = config.evaluation.target, Path(config.data.source)
-    if target is None or images.name in (source.name, source.stem, source.resolve().name):
+def _config(
+    recipe: Config | Path | str, data: Data | None, overrides: Mapping[str, Any], progress: Progress
+) -> Config:
+    """The recipe with other `data`, without its target where they are not of its own source."""
+    config = recipe if isinstance(recipe, Config) else load_recipe(recipe, overrides, progress)
+    if overrides and isinstance(recipe, Config):
+        raise UsageError("overrides: found some beside a Config; give them to load_recipe")
+    if data is None:
+        return config
+    source = Path(config.data.source)
+    own = (source.name, source.stem, source.resolve().name)
+    if isinstance(data, ImageSet) and data.name in own:
+        return config
+    name = data.name if isinstance(data, ImageSet) else str(data)
+    config = replace(config, data=replace(config.data, source=name))
+    target = config.evaluation.target
+    if target is None or "evaluation.target" in overrides or Path(name).name == source.name:
         return config
     progress.say(
-        f"the target of {100 * target:g} % is left out: it belongs to {config.data.source}, "
-        f"these images are {images.name}"
+        f"the target of {100 * target:g} % is left out: it belongs to {source}, "
+        f"these images are {name}"
     )
     return replace(config, evaluation=replace(config.evaluation, target=None))
 
@@ -164,6 +186,8 @@ def _resumable(run: Run, made: list[Path] | None = None) -> Generator[None]:
             raise
         if stopped:
             command = f"clearsight train --resume {run.path}"
+            if in_notebook():
+                command = f"clearsight.resume({str(run.path)!r})"
             raise KeyboardInterrupt(f"the run is kept, resume it with `{command}`") from error
         raise
 
@@ -171,17 +195,16 @@ def _resumable(run: Run, made: list[Path] | None = None) -> Generator[None]:
 def _train(
     run: Run,
     *,
-    data: str | None,
+    data: Data | None,
     data_dir: Path | str | None,
-    images: ImageSet | None,
     progress: Progress,
 ) -> None:
     """Everything from the images to the report, as far as the run does not have it yet."""
     model = None
     if run.split.is_file():
-        loaded = load_run(run, data=data, data_dir=data_dir, images=images, progress=progress)
+        loaded = load_run(run, data=data, data_dir=data_dir, progress=progress)
     else:
-        loaded, model = _prepare(run, data, data_dir, images, progress)
+        loaded, model = prepare(run, data, data_dir, progress)
     config, images, parts = loaded.config, loaded.images, loaded.split
     for note in (*images.notes, *parts.notes):
         progress.say(f"data: {note}")
@@ -208,16 +231,14 @@ def _train(
     make_missing(loaded, progress, track=trained)
 
 
-def _prepare(
-    run: Run,
-    data: str | None,
-    data_dir: Path | str | None,
-    images: ImageSet | None,
-    progress: Progress,
+def prepare(
+    run: Run, data: Data | None, data_dir: Path | str | None, progress: Progress
 ) -> tuple[LoadedRun, Classifier]:
     """Loads and splits the images of a new run, and looks at them as the model gets them."""
     config = run.config()
-    place = replace(config.data, source=data or config.data.source)
+    images = data if isinstance(data, ImageSet) else None
+    source = str(data) if isinstance(data, str | Path) else config.data.source
+    place = replace(config.data, source=source)
     images = load_data(replace(config, data=place), data_dir, progress, images=images)
     if config.data.relabelled:
         write_text(run.relabelled, read_text(Path(config.data.relabelled)))
