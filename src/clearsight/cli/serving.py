@@ -22,7 +22,10 @@ def serve(
     port: Annotated[int, Parameter(help="port to listen at; 0: any free one")] = 8000,
     name: Annotated[
         tuple[str, ...],
-        Parameter(help="a further host name by which the service is reached; may be repeated"),
+        Parameter(
+            help="a further host name by which the service is reached; may be repeated",
+            show_default=False,
+        ),
     ] = (),
     token_file: Annotated[
         Path | None,
