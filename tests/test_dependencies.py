@@ -15,6 +15,7 @@ THROUGH = {
     "huggingface-hub": "timm",
     "markupsafe": "jinja2",
     "mlflow": "mlflow-skinny",
+    "starlette": "fastapi",
 }
 
 # Imported only in the kernel of a notebook, which is made of it.

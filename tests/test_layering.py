@@ -24,7 +24,7 @@ LAYERS = [
     {"training", "evaluation", "explanation", "figures"},
     {"tracking"},
     {"bundle"},
-    {"ledger"},
+    {"ledger", "serve"},
     {"workflows"},
     {"estimator"},
     {"cli", "__main__"},

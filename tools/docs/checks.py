@@ -22,7 +22,7 @@ CommandCheck = Callable[[Sequence[str], bool], str | None]
 
 _REPOSITORY = re.compile(r"(?:src|tests|docs|results|benchmarks|notebooks|\.ci)/[\w./-]*")
 _TARGET = re.compile(r"\bmake ([a-z][a-z-]*)")
-_ENDS = {"|", "||", "&&", ";", ">", ">>", "<", "2>"}
+_ENDS = {"|", "||", "&&", ";", ">", ">>", "<", "2>", "&"}
 
 
 def check_documents(

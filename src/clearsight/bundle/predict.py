@@ -215,7 +215,7 @@ class Predictor:
             for image, pixels in zip(batch, fitted, strict=True):
                 file = os.fspath(image) if isinstance(image, str | os.PathLike) else None
                 if isinstance(pixels, np.ndarray):
-                    yield _prediction(file, *next(rows), self.bundle.classes, asked)
+                    yield prediction(file, *next(rows), self.bundle.classes, asked)
                 elif tolerant and isinstance(pixels, DataError):
                     yield Failure(file, str(pixels).removeprefix(f"{file}: "))
                 else:
@@ -303,10 +303,13 @@ def _rows(answers: Answers) -> Iterator[tuple[np.ndarray, float | None]]:
         yield from zip(answers.probabilities, answers.unlike.tolist(), strict=True)
 
 
-def _prediction(
+def prediction(
     file: str | None, row: np.ndarray, unlike: float | None, classes: Sequence[str], asked: Asked
 ) -> Prediction:
-    """`row`: float32 [K]; `unlike`: its score, a number where `asked` has that threshold."""
+    """What is said of an image, its path `file` or None, under the thresholds `asked` for.
+
+    `row`: float32 [K]; `unlike`: its score, a number where `asked` has that threshold.
+    """
     top = int(row.argmax())
     reason: Literal["unsure", "unlike"] | None = None
     if asked.above is not None and not row[top] > asked.above:

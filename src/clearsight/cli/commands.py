@@ -19,6 +19,7 @@ from clearsight.cli import (
     output,
     predictions,
     registry,
+    serving,
 )
 from clearsight.cli.inputs import image_names
 from clearsight.cli.options import (
@@ -56,6 +57,7 @@ app.command(doubt.doubt)
 app.command(exporting.export)
 app.command(hub.push)
 app.command(hub.pull)
+app.command(serving.serve)
 
 
 @app.command
