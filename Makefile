@@ -20,7 +20,7 @@ test: $(READY)  ## set up, then run the tests (about 10 minutes on two cores) an
 	@echo "coverage of clearsight: $$($(BIN)/coverage report --format=total) % of its lines"
 
 test-slow: $(READY)  ## the tests that really train or need CIFAR-10, and the examples
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 check: $(READY)  ## check format, lint, types, layers and documents
 	$(BIN)/ruff format --check .
