@@ -1,7 +1,7 @@
 """Shared fixtures: every test has its own cache, no data search path, one thread."""
 
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from PIL import Image
 
 from clearsight.data.images import ImageSet, content_ids
 from clearsight.data.records import Records
+from tests.bundle.stand_in import TOKEN, Hub, running_hub
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +32,23 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 def images() -> ImageSet:
     """120 images of 3 classes, 32 px, that a small network can tell apart: a bright third each."""
     return make_images(120)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub on this machine that this process asks and that knows its token."""
+    from huggingface_hub import constants
+
+    with running_hub() as running:
+        template = running.address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "ENDPOINT", running.address)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+        # Xet has a protocol, and servers, of its own.
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield running
 
 
 @pytest.fixture(scope="session")

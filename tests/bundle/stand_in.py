@@ -1,4 +1,5 @@
-"""The Hugging Face hub, played by a server on this machine as far as models are pushed and pulled.
+"""The Hugging Face hub, played by a server on this machine, as far as models are pushed and pulled
+and data sets are read; a data set is a repository like any other here.
 
 It speaks what the hub's own client asks for: repositories, branches, the three steps of a commit
 (preupload, the LFS batch with its uploads, the commit itself), listings, and files.
@@ -22,6 +23,7 @@ REGULAR = 10_000  # bytes of the largest file that is no LFS object
 @dataclass
 class Repository:
     private: bool = False
+    card: dict[str, Any] = field(default_factory=dict)
     branches: dict[str, dict[str, bytes]] = field(default_factory=lambda: {"main": {}})
 
 
@@ -56,7 +58,10 @@ class Handler(BaseHTTPRequestHandler):
         status = next((s for end, s in self.hub.broken.items() if path.endswith(end)), None)
         if status is not None:
             return self.answer(status, {"error": "out of order"})
-        parts = path.strip("/").split("/")
+        # Divided first: a revision may have slashes, which are quoted.
+        parts = [unquote(p) for p in urlsplit(self.path).path.strip("/").split("/")]
+        if parts[0] == "datasets":  # whose files lie below it
+            parts = parts[1:]
         if parts[0] == "lfs":
             self.hub.objects[parts[1]] = body
             return self.answer(200, {})
@@ -66,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.create(json.loads(body))
         if path == "/api/validate-yaml":
             return self.answer(200, {"errors": [], "warnings": []})
-        if parts[:2] == ["api", "models"]:
+        if parts[:2] in (["api", "models"], ["api", "datasets"]):
             return self.model("/".join(parts[2:4]), parts[4:], body)
         if path.endswith(".git/info/lfs/objects/batch"):
             return self.batch(json.loads(body))
@@ -118,11 +123,12 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(
                 200, {"commitUrl": f"{self.hub.address}/{name}/commit/1", "commitOid": "1" * 40}
             )
-        siblings = [{"rfilename": path, "size": len(files[path])} for path in sorted(files)]
+        siblings = [about(path, files[path]) for path in sorted(files)]
         return self.answer(
             200,
             {"id": name, "sha": sha(revision), "private": repository.private,
-             "siblings": siblings, "tags": [], "downloads": 0, "likes": 0},
+             "siblings": siblings, "cardData": repository.card, "tags": [],
+             "downloads": 0, "likes": 0},
         )  # fmt: skip
 
     def commit(self, files: dict[str, bytes], body: bytes) -> None:
@@ -185,6 +191,14 @@ class Handler(BaseHTTPRequestHandler):
 
 def sha(branch: str) -> str:
     return hashlib.sha1(branch.encode()).hexdigest()
+
+
+def about(path: str, content: bytes) -> dict[str, Any]:
+    """A file as the hub lists it, which knows the digests of LFS objects alone."""
+    digest = hashlib.sha256(content).hexdigest()
+    lfs = {"sha256": digest, "size": len(content), "pointerSize": 100}
+    large = {"lfs": lfs} if len(content) > REGULAR or path.endswith(".parquet") else {}
+    return {"rfilename": path, "size": len(content), **large}
 
 
 @contextmanager

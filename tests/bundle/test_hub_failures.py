@@ -118,7 +118,7 @@ def test_a_hub_that_is_away_is_named(
 
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
     for call in (lambda: push(V2, "anna/pets"), lambda: pull("anna/pets", out=tmp_path / "x")):
-        with pytest.raises(HubError, match=r"^anna/pets: the model hub can't be reached"):
+        with pytest.raises(HubError, match=r"^anna/pets: the Hugging Face hub can't be reached"):
             call()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     for call in (lambda: push(V2, "anna/pets"), lambda: pull("anna/pets", out=tmp_path / "x")):

@@ -119,8 +119,8 @@ def test_refuses_images_that_are_no_bytes(tmp_path: Path) -> None:
 
 
 def test_refuses_labels_outside_of_the_names(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.parquet", [0, 1, -1], names=["a", "b"])
-    with pytest.raises(DataError, match=r"x\.parquet, row 2: found label -1, expected 0 to 1"):
+    path = write(tmp_path / "x.parquet", [0, -1, -2], names=["a", "b"])
+    with pytest.raises(DataError, match=r"x\.parquet, row 2: found label -2, expected 0 to 1"):
         parquet_source([path], "x").read()
 
 

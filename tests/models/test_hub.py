@@ -17,7 +17,8 @@ import timm
 from safetensors.torch import save
 
 from clearsight.errors import WeightsError
-from clearsight.models import hub, pretrained
+from clearsight.models import pretrained
+from clearsight.runtime import hub
 
 NAME = "resnet18.a1_in1k"
 FILE = f"/timm/{NAME}/resolve/main/model.safetensors"

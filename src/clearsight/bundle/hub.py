@@ -32,7 +32,7 @@ from clearsight.bundle.format import (
 )
 from clearsight.errors import BundleError, FileError, HubError, UsageError, WeightsError, first_line
 from clearsight.files import replacing
-from clearsight.models.hub import client, download, in_words, watched
+from clearsight.runtime.hub import client, download, in_words, watched
 from clearsight.runtime.patience import Result
 
 if TYPE_CHECKING:

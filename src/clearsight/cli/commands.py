@@ -85,7 +85,8 @@ def train(
     /,
     *,
     data: Annotated[
-        str | None, Parameter(help="data set: a name (cifar10, cifar100, digits) or a path")
+        str | None,
+        Parameter(help="data set: a name (cifar10, cifar100, digits), a path, or hf://OWNER/NAME"),
     ] = None,
     data_dir: DataDir = None,
     truncated: Truncated = False,

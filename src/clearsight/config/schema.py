@@ -15,7 +15,9 @@ from clearsight.errors import ConfigError, shown
 class DataConfig:
     """`[data]`: which images, how they are fitted and split."""
 
-    source: str = setting("cifar10", "data set: a name (cifar10, cifar100, digits) or a path")
+    source: str = setting(
+        "cifar10", "data set: a name (cifar10, cifar100, digits), a path, or hf://OWNER/NAME"
+    )
     images: str | None = setting(
         None, "folder of the files that a table lists; default: the folder of the table"
     )

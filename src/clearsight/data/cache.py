@@ -161,7 +161,7 @@ def _write(wanted: _Wanted, records: Records) -> None:
             np.save(folder / f"{name}.npy", array)
         meta = {
             "classes": list(records.classes),
-            "notes": findings.sentences(size, wanted.fit),
+            "notes": (*records.notes, *findings.sentences(size, wanted.fit)),
             "sha256": _digest(arrays.values()),
             "pixels": pixels.hexdigest(),
             "optional": list(optional),
@@ -199,7 +199,11 @@ def _decode(wanted: _Wanted, records: Records, on_corrupt: OnCorrupt) -> ImageSe
         **optional,
         name=name,
         fit=wanted.fit,
-        notes=(*wanted.source.notes, *findings.sentences(wanted.size, wanted.fit)),
+        notes=(
+            *wanted.source.notes,
+            *records.notes,
+            *findings.sentences(wanted.size, wanted.fit),
+        ),
     )
 
 

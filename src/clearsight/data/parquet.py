@@ -1,7 +1,7 @@
 """Parquet files of images, in the layout of public data sets: `img` or `image`, and `label`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _IMAGES = ("img", "image")
 _LABELS = ("label", "fine_label")
 _SUFFIX = ".parquet"
+_UNLABELLED = -1  # as Hugging Face's `datasets` has it
 
 
 def parquet_folder(folder: Path) -> Source | None:
@@ -50,14 +51,20 @@ def parquet_folder(folder: Path) -> Source | None:
 
 
 def parquet_source(
-    files: Sequence[Path], name: str, *, root: Path | None = None, notes: Sequence[str] = ()
+    files: Sequence[Path],
+    name: str,
+    *,
+    root: Path | None = None,
+    classes: tuple[str, ...] | None = None,
+    notes: Sequence[str] = (),
 ) -> Source:
     """Parquet files as one data set. The part is told by the name of the file, or of a folder
     between `root` and it: `train-00000-of-00002.parquet`, `default/test/0000.parquet`.
 
     Columns: `img` or `image` (encoded images: binary, or a struct with a field `bytes`), and
-    `label` (or `fine_label`): whole numbers into the class names of the schema's metadata, or
-    class names. Raises `DataError` where some files name a part and others none.
+    `label` (or `fine_label`): whole numbers into the class names of the schema's metadata, else
+    into `classes`, or class names. Of labels with class names, -1 says that an
+    image has none: it is left out. Raises `DataError` where some files name a part and others none.
     """
     within = [file.relative_to(root) if root else PurePath(file.name) for file in files]
     parts = [_part(path, printable(file)) for path, file in zip(within, files, strict=True)]
@@ -65,8 +72,8 @@ def parquet_source(
     content = [[str(p), *told] for p, *told in zip(within, parts, file_digests(files), strict=True)]
     return Source(
         name=name,
-        fingerprint=json.dumps(content),
-        read=lambda: _read(files, within, parts, name),
+        fingerprint=json.dumps([content, classes] if classes else content),
+        read=lambda: _read(files, within, parts, name, classes),
         notes=tuple(notes),
     )
 
@@ -111,7 +118,11 @@ def _part(within: PurePath, file: str) -> str:
 
 
 def _read(
-    files: Sequence[Path], within: Sequence[PurePath], file_parts: Sequence[str], name: str
+    files: Sequence[Path],
+    within: Sequence[PurePath],
+    file_parts: Sequence[str],
+    name: str,
+    default: tuple[str, ...] | None,
 ) -> Records:
     tables = [_table(file) for file in files]
     images = [image for table in tables for image in table.images]
@@ -139,22 +150,37 @@ def _read(
         for row, path in enumerate(table.paths)
     ]
 
-    classes = names.pop()
+    classes = names.pop() or default
+    kept = np.arange(len(values))
     if classes is None or values.dtype.kind == "U":
         labels, distinct = class_labels(values, f"{name}: labels")
         classes = class_names(distinct, f"{name}: labels")
     else:
-        labels = values
-        check_labels(labels, len(classes), locate)
+        kept = np.flatnonzero(values != _UNLABELLED)
+        if not len(kept):
+            raise DataError(
+                f"{name}: none of its {len(values):,} rows has a label (all are {_UNLABELLED}); "
+                "give data with labels"
+            )
+        labels = values[kept]
+        check_labels(labels, len(classes), lambda i: locate(int(kept[i])))
     parts = np.repeat(np.array(file_parts, "U10"), np.diff(starts))
     return Records(
-        images=images,
+        images=[images[i] for i in kept],
         labels=labels,
         classes=classes,
-        parts=parts,
-        locate=locate,
-        files=own_names,
+        parts=parts[kept],
+        locate=lambda i: locate(int(kept[i])),
+        files=[own_names[i] for i in kept],
+        notes=tuple(_unlabelled(parts, values) if len(kept) < len(values) else ()),
     )
+
+
+def _unlabelled(parts: np.ndarray, values: np.ndarray) -> Iterator[str]:
+    without = values == _UNLABELLED
+    counts = [(part, int(without[parts == part].sum())) for part in dict.fromkeys(parts.tolist())]
+    told = ", ".join(f"{n:,} of {part or 'the rows'}" for part, n in counts if n)
+    yield f"left out (label {_UNLABELLED}: without a label): {told}"
 
 
 class _Table(NamedTuple):

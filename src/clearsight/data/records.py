@@ -35,6 +35,7 @@ class Records:
     - `locate`: the place of image i as messages name it, such as `pets/train/cat/1.png`
     - `files`: the source's own name of each image, as in `ImageSet`; empty where it has none
     - `groups`, `weights`: as in `ImageSet`
+    - `notes`: what reading them had to report
     """
 
     images: Sequence[bytes | Path | Packed | np.ndarray]
@@ -45,6 +46,7 @@ class Records:
     files: Sequence[str] = ()
     groups: np.ndarray | None = None
     weights: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

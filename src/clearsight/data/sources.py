@@ -23,6 +23,7 @@ from clearsight.data.cache import OnCorrupt, cached
 from clearsight.data.decoding import longest_side
 from clearsight.data.download import download as fetch
 from clearsight.data.folders import folder_source
+from clearsight.data.hub_sets import PREFIX, hub_source
 from clearsight.data.idx import idx_folder, idx_source, is_idx
 from clearsight.data.images import Fit, ImageSet
 from clearsight.data.names import printable
@@ -61,8 +62,12 @@ def load_images(
 
     - `cifar10`, `cifar100`: found on the search path, in the user's cache, or downloaded
     - `digits`: bundled with scikit-learn
-    - the path of a parquet or `.npz` file, an official CIFAR archive, or a folder: parquet files,
-      an extracted archive, or class folders. A relative path is also looked for on the search path
+    - `hf://OWNER/NAME`, `hf://OWNER/NAME@REVISION`: the parquet files of a data set on the Hugging
+      Face hub, downloaded into the hub's own cache
+    - the path of a parquet or `.npz` file, an IDX file of images, an official CIFAR archive, an
+      archive of class folders (`.zip`, `.tar`, `.tar.gz`, `.tar.bz2`, `.tar.xz`), or a folder:
+      parquet files, IDX files, an extracted CIFAR archive, or class folders. A relative path is
+      also looked for on the search path
     - the path of a table that lists image files: `.csv`, `.tsv`, `.jsonl`, or `.parquet`. The files
       lie in its folder or in `images`; `columns` names those of its columns that are not recognised
       by their names, as `{"label": "breed"}`: `image`, `label`, `split`, `group`, `weight`
@@ -107,10 +112,13 @@ def find_source(
     progress: Progress = SILENT,
 ) -> Source:
     """What `load_images` would read, as a `Source`: found, or downloaded, but not read yet."""
-    if source == "digits" or source in LAYOUTS:
+    on_hub = source.startswith(PREFIX)
+    if source == "digits" or source in LAYOUTS or on_hub:
         refuse_columns(source, images, columns)
     if source == "digits":
         return digits_source()
+    if on_hub:
+        return hub_source(source, ask=download, progress=progress)
     places = search_path(data_dir)
     layout = LAYOUTS.get(source)
     if layout is not None:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from clearsight.errors import WeightsError, first_line
 from clearsight.files import file_digest
-from clearsight.models import hub
 from clearsight.models.preprocess import Expectation
+from clearsight.runtime import hub
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 # Where training scripts keep a network's tensors inside a checkpoint, and what the wrappers around

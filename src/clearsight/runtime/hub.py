@@ -1,4 +1,4 @@
-"""Files of the model hub: a failure is named within seconds, a download may take its time."""
+"""Files of the Hugging Face hub: failures are named within seconds, downloads may take longer."""
 
 import logging
 import os
@@ -40,10 +40,12 @@ def fetch(repository: str, files: Sequence[str]) -> Path:
     if path is not None:
         return Path(path)
     if constants.HF_HUB_OFFLINE:
-        raise WeightsError("the model hub is switched off (HF_HUB_OFFLINE)")
+        raise WeightsError("the Hugging Face hub is switched off (HF_HUB_OFFLINE)")
     file = next((file for file in files if _is_there(repository, file)), None)
     if file is None:
-        raise WeightsError(f"{repository} on the model hub holds neither of {', '.join(files)}")
+        raise WeightsError(
+            f"{repository} on the Hugging Face hub holds neither of {', '.join(files)}"
+        )
     return download(repository, file)
 
 
@@ -65,9 +67,17 @@ def _is_there(repository: str, file: str) -> bool:
 
 
 def download(
-    repository: str, file: str, *, revision: str | None = None, folder: Path | None = None
+    repository: str,
+    file: str,
+    *,
+    kind: str = "model",
+    revision: str | None = None,
+    folder: Path | None = None,
+    advance: Callable[[int], None] | None = None,
 ) -> Path:
-    """The file of the hub's repository, in `folder` or in the hub's own cache.
+    """The file of the hub's repository of that kind, in `folder` or in the hub's own cache.
+
+    `advance`, if given, is called with the bytes got since its last call, and no bar is shown.
 
     Raises `WeightsError`, whose message is the reason alone, where no byte comes for `PATIENCE`
     seconds or the client fails.
@@ -78,14 +88,17 @@ def download(
     def work(advanced: Callable[[int], None]) -> str:
         class Bar(tqdm):
             def __init__(self, *args: Any, **options: Any) -> None:
-                super().__init__(*args, **(options | {"desc": file}))  # without the commit
+                own = {"desc": file} if advance is None else {"desc": file, "disable": True}
+                super().__init__(*args, **(options | own))  # the name without the commit
 
             def update(self, n: float | None = 1) -> bool | None:
                 advanced(int(n or 0))
+                if advance is not None:
+                    advance(int(n or 0))
                 return super().update(n)
 
         return huggingface_hub.hf_hub_download(
-            repository, file, revision=revision, local_dir=folder, tqdm_class=Bar
+            repository, file, repo_type=kind, revision=revision, local_dir=folder, tqdm_class=Bar
         )
 
     with _small_blocks():
@@ -119,7 +132,7 @@ def watched(
             return with_patience(counted, PATIENCE if patience is None else patience)
         except SilenceError:
             reason = f" ({warned[-1]})" if warned else ""
-            raise WeightsError(f"the model hub {silence}{reason}") from None
+            raise WeightsError(f"the Hugging Face hub {silence}{reason}") from None
         except Exception as error:
             raise WeightsError(in_words(error)) from error
 
@@ -131,10 +144,13 @@ def in_words(error: Exception) -> str:
         return in_words(error.__cause__)  # the client's own advice says less
     first = first_line(error)
     if status in (401, 403):
-        return f"the model hub refuses access (status {status}: {first}); log in (`hf auth login`)"
+        return (
+            f"the Hugging Face hub refuses access (status {status}: {first}); log in "
+            "(`hf auth login`)"
+        )
     if status is not None:
-        return f"the model hub answered with status {status} ({first}); try again later"
-    return f"the model hub can't be reached ({first})"
+        return f"the Hugging Face hub answered with status {status} ({first}); try again later"
+    return f"the Hugging Face hub can't be reached ({first})"
 
 
 @contextmanager
