@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from clearsight.workflows.evaluate import evaluate
     from clearsight.workflows.explain import explain
     from clearsight.workflows.export import export
+    from clearsight.workflows.folds import cross_validate
     from clearsight.workflows.robustness import evaluate_corruptions
     from clearsight.workflows.train import resume, train
 
@@ -36,6 +37,7 @@ __all__ = [
     "__version__",
     "audit",
     "compare",
+    "cross_validate",
     "doubt",
     "draw_augmentation",
     "embed",
@@ -61,6 +63,7 @@ _HOMES = {
     "Run": "clearsight.runs:Run",
     "audit": "clearsight.workflows.audit:audit",
     "compare": "clearsight.evaluation.compare:compare_runs",
+    "cross_validate": "clearsight.workflows.folds:cross_validate",
     "doubt": "clearsight.workflows.doubt:doubt",
     "draw_augmentation": "clearsight.figures.run:draw_augmentation",
     "embed": "clearsight.workflows.embed:embed",

@@ -493,3 +493,15 @@ def test_a_pipe_in_place_of_the_table_is_refused_and_not_waited_for(suffix: str)
     os.mkfifo(f"photos/labels.{suffix}")
     with pytest.raises(DataError, match=rf"photos/labels\.{suffix}: is (a named pipe|no regular)"):
         load(f"photos/labels.{suffix}")
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ((2, 0.5), "weights from 0.5 to 2 multiply the training loss of the images"),
+        ((2, 2), "all images have the weight 2, which is as if they had none"),
+    ],
+)
+def test_what_weights_do_is_said(weights: tuple[float, float], told: str) -> None:
+    table = csv(f"file,label,weight\na.png,cat,{weights[0]}\nb.png,dog,{weights[1]}\n")
+    assert told in load(table).notes

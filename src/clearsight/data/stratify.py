@@ -78,6 +78,8 @@ def split_off(
     # Of the groups that the source gives, hardly any may be wanted as a whole: then those follow of
     # which most images are, and for a class that has none by then the one that does least harm.
     for least in (1.0,) if images.groups is None else _WANTED_SHARES:
+        if max(wanted) <= 0:
+            break
         for block in range(len(blocks)):
             if may_go(block) and nearer(block) >= least * copies[block].total():
                 take(block)

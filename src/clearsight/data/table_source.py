@@ -243,7 +243,11 @@ def _remarks(listing: _Listing) -> Iterator[str]:
     """On weights, and on files that lie in the folder of another class than they are given."""
     if listing.weights is not None:
         low, high = min(listing.weights), max(listing.weights)
-        yield f"weights from {low:g} to {high:g} multiply the training loss of the images"
+        yield (
+            f"weights from {low:g} to {high:g} multiply the training loss of the images"
+            if low < high
+            else f"all images have the weight {low:g}, which is as if they had none"
+        )
     folders = [posixpath.basename(posixpath.dirname(file)) for file in listing.files]
     if not set(folders) <= set(listing.classes):
         return

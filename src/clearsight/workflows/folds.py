@@ -1,6 +1,7 @@
 """`clearsight train --folds`: cross-validation, for data sets too small to hold a test set out."""
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -9,30 +10,36 @@ from typing import Any
 import numpy as np
 
 from clearsight.config.schema import Config
+from clearsight.data.images import ImageSet
 from clearsight.errors import RunError, UsageError
 from clearsight.evaluation.intervals import accuracy_interval
 from clearsight.evaluation.predictions import read_predictions
 from clearsight.files import write_json
 from clearsight.ledger import spread
-from clearsight.progress import SILENT, Progress
+from clearsight.notebook import Result, shown
+from clearsight.progress import Progress
 from clearsight.runs import Run, open_run
-from clearsight.workflows.loading import load_data
-from clearsight.workflows.train import resume, train
+from clearsight.wording import interval, percent
+from clearsight.workflows.loading import Data, load_data
+from clearsight.workflows.train import configured, resume, train
 
 SUMMARY = "folds.json"
 
 
 def cross_validate(
-    config: Config,
+    recipe: Config | Path | str,
     folds: int,
     *,
+    data: Data | None = None,
+    overrides: Mapping[str, Any] | None = None,
     out: Path | str | None = None,
     data_dir: Path | str | None = None,
     force: bool = False,
-    progress: Progress = SILENT,
-) -> dict[str, Any]:
+    progress: Progress | None = None,
+) -> Result:
     """Trains a run for each fold of all images, and measures each image by the model without it.
 
+    `recipe`, `data`, `overrides` and `force` are as for `train`.
     Folds are stratified, and keep groups and near duplicates together. `out` holds the runs
     `fold1`, `fold2` …, default `runs/<date>-<recipe>-s<seed>-folds<n>`; those that are there are
     finished or left as they are. Returns what `out/folds.json` says:
@@ -45,6 +52,8 @@ def cross_validate(
     Raises `UsageError` for fewer than two folds, `RunError` where `out` holds runs of another
     recipe.
     """
+    progress = shown(progress)
+    config = configured(recipe, data, overrides or {}, progress)
     if not 2 <= folds <= 100:
         raise UsageError(f"--folds: found {folds}, expected 2 to 100")
     configs = [replace(config, data=replace(config.data, folds=folds, fold=k + 1))
@@ -54,7 +63,8 @@ def cross_validate(
     for path, wanted in zip(paths, configs, strict=True):
         if path.exists():
             _check_same(open_run(path), wanted)
-    images = load_data(config, data_dir, progress)
+    images = data if isinstance(data, ImageSet) else None
+    images = load_data(config, data_dir, progress, images=images)
     runs = []
     for path, wanted in zip(paths, configs, strict=True):
         progress.say(f"fold {wanted.data.fold} of {folds}")
@@ -62,9 +72,27 @@ def cross_validate(
             runs.append(resume(path, data=images, progress=progress))
         else:
             runs.append(train(wanted, out=path, data=images, force=force, progress=progress))
-    result = _summary(runs)
-    write_json(folder / SUMMARY, result)
-    return result
+    found = _summary(runs)
+    write_json(folder / SUMMARY, found)
+    return Result(
+        found,
+        _lines(found),
+        ("run", "fold", "n", "accuracy"),
+        [
+            (row["run"], str(row["fold"]), f"{row['n']:,}", percent(row["accuracy"]))
+            for row in found["runs"]
+        ],
+    )
+
+
+def _lines(found: Mapping[str, Any]) -> list[str]:
+    accuracy, over = found["accuracy"], found["over_folds"]
+    return [
+        f"accuracy over all images {percent(accuracy['value'])} (95 % interval "
+        f"{interval(accuracy)}, n = {found['n']:,}), each by the model that did not see it",
+        f"{found['folds']} folds: accuracy {percent(over['mean'])} ± {percent(over['sd'])} "
+        f"(sd), from {percent(over['min'])} to {percent(over['max'])}",
+    ]
 
 
 def _new_folder(config: Config, folds: int) -> Path:

@@ -76,7 +76,7 @@ def train(
     """
     progress = shown(progress)
     images = data if isinstance(data, ImageSet) else None
-    config = _config(recipe, data, overrides or {}, progress)
+    config = configured(recipe, data, overrides or {}, progress)
     check_installed(config.tracking.tracker)
     path = Path("runs") if out is None else Path(out)
     made = [] if path.exists() else [*([path] if out is None else []), *missing_parents(path)]
@@ -144,7 +144,7 @@ def surroundings(
     }
 
 
-def _config(
+def configured(
     recipe: Config | Path | str, data: Data | None, overrides: Mapping[str, Any], progress: Progress
 ) -> Config:
     """The recipe with other `data`, without its target where they are not of its own source."""
