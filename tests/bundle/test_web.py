@@ -142,7 +142,8 @@ def test_the_page_answers_as_the_bundle_does(
     page.goto(f"{site}/index.html")
     page.wait_for_selector("#files:enabled", state="attached")
     assert "3 classes" in page.inner_text("#about")
-    files = {f"{k} name.png": picture(k) for k in range(3)} | {"broken.png": b"no image"}
+    files = {f"{k} name.png": picture(k) for k in range(3)}
+    files |= {"=1+1.png": picture(3), "broken.png": b"no image"}
     given = [
         {"name": name, "mimeType": "image/png", "buffer": content}
         for name, content in files.items()
@@ -150,7 +151,7 @@ def test_the_page_answers_as_the_bundle_does(
     page.set_input_files("#files", given)
     page.locator("#status", has_text="broken.png: not an image").wait_for()
     cards = page.locator("#answers > li")
-    assert cards.count() == 3  # one good picture is never lost for a bad one
+    assert cards.count() == 4  # one good picture is never lost for a bad one
     for name in list(files)[:3]:
         (tmp_path / name).write_bytes(files[name])
     expected = load(bundle.path).predict([tmp_path / name for name in list(files)[:3]])
@@ -167,7 +168,8 @@ def test_the_page_answers_as_the_bundle_does(
     with page.expect_download() as download:
         page.click("#csv")
     rows = Path(download.value.path()).read_text(encoding="utf-8").splitlines()
-    assert len(rows) == 4
+    assert len(rows) == 5
+    assert any(row.startswith('"\'=1+1.png"') for row in rows)  # no formula to a spreadsheet
     assert rows[0].startswith('"file","label"')
     assert all(url.startswith((site, "blob:", "data:")) for url in asked)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -132,7 +132,8 @@ function card(one) {
 }
 
 function download() {
-  const quoted = (text) => `"${String(text).replaceAll('"', '""')}"`;
+  // A cell that begins like a formula would be computed by a spreadsheet.
+  const quoted = (text) => `"${String(text).replace(/^([=+@\t\r]|-(?![\d.]))/, "'$1").replaceAll('"', '""')}"`;
   const head = ["file", "label", "probability", "unsure", "unlike", ...about.classes];
   const rows = [...answers].reverse().map((one) => {
     const said = verdict(one);
